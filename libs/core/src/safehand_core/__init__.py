@@ -1,0 +1,1 @@
+"""What every part of safehand shares: clock, randomness, errors, canonical JSON, failpoints."""

@@ -1,0 +1,85 @@
+"""Named places where a test may kill or slow the process.
+
+One table, one place: a failpoint that is not listed here cannot be armed, and an armed one that
+no code passes shows up as an empty cell of the crash matrix. They do nothing unless the
+process was started with ``SAFEHAND_FAILPOINTS``, which only the ``test`` profile accepts.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from dataclasses import dataclass
+
+ENVIRONMENT = "SAFEHAND_FAILPOINTS"
+"""``name=kill``, ``name=kill@3`` (the third passing), ``name=sleep:0.05``; comma-separated."""
+
+TABLE: dict[str, tuple[str, str]] = {
+    # name: (process, what has just happened)
+    "consent.writer.begin": ("consent", "the batch was taken, nothing is written"),
+    "consent.writer.appended": ("consent", "leaves are inserted, the head is not"),
+    "consent.writer.before_commit": ("consent", "the head is signed, not committed"),
+    "consent.writer.committed": ("consent", "committed, the anchor is not written"),
+    "consent.writer.anchored": ("consent", "the anchor is written, nobody is answered"),
+    "consent.release.before_answer": ("consent", "DISCLOSE is committed, the key is not sent"),
+    "consent.keys.new_kek": ("consent", "the new KEK is on disk, no key is re-wrapped"),
+    "consent.keys.rewrapped": ("consent", "keys are re-wrapped, the old KEK still exists"),
+    "consent.relay.published": ("consent-worker", "published, the cursor is not moved"),
+    "referral.create.before_commit": ("referral", "the referral is inserted, not committed"),
+    "referral.create.committed": ("referral", "committed, nobody is answered"),
+    "referral.follow.before_commit": ("referral", "a consent event is applied, not committed"),
+    "referral.relay.published": ("referral-worker", "published, the cursor is not moved"),
+    "notify.consume.before_commit": ("notify", "a delivery is stored, not committed"),
+    "notify.consume.committed": ("notify", "committed, the message is not acknowledged"),
+}
+
+
+@dataclass(slots=True)
+class _Armed:
+    action: str
+    argument: float
+    passes_left: int
+
+
+def _parse(text: str) -> dict[str, _Armed]:
+    armed: dict[str, _Armed] = {}
+    for item in filter(None, text.split(",")):
+        name, _, action = item.partition("=")
+        if name not in TABLE:
+            raise ValueError(f"unknown failpoint {name}")
+        word, _, count = action.partition("@")
+        verb, _, argument = word.partition(":")
+        if verb not in ("kill", "sleep"):
+            raise ValueError(f"unknown failpoint action {verb}")
+        armed[name] = _Armed(verb, float(argument or 0), int(count or 1))
+    return armed
+
+
+_armed = _parse(os.environ.get(ENVIRONMENT, ""))
+_lock = threading.Lock()
+
+
+def arm(text: str) -> None:
+    """Replace what is armed in this process (tests that run a service in process)."""
+    global _armed
+    with _lock:
+        _armed = _parse(text)
+
+
+def hit(name: str) -> None:
+    """Pass the failpoint ``name``: usually nothing, in a crash test SIGKILL or a pause."""
+    if not _armed:
+        return
+    with _lock:
+        point = _armed.get(name)
+        if point is None:
+            return
+        point.passes_left -= 1
+        if point.action == "kill" and point.passes_left > 0:
+            return
+    if point.action == "sleep":
+        time.sleep(point.argument)
+    else:
+        os.kill(os.getpid(), signal.SIGKILL)

@@ -1,1 +1,24 @@
+"""The typed client for agencies: it seals, opens, and verifies before it believes.
 
+Public: ``AgencyClient`` (an agency's system), ``SurvivorClient`` (what the portal does for her),
+``OperatorClient`` (operator commands), ``Party`` (a folder with one party's keys and trust).
+Everything under ``_internal`` may change.
+"""
+
+from safehand_client._internal.opening import Fetched, Opened
+from safehand_client._internal.sending import Sent
+from safehand_client.agency import AgencyClient
+from safehand_client.operator import OperatorClient
+from safehand_client.party import Addresses, Party
+from safehand_client.survivor import SurvivorClient
+
+__all__ = [
+    "Addresses",
+    "AgencyClient",
+    "Fetched",
+    "Opened",
+    "OperatorClient",
+    "Party",
+    "Sent",
+    "SurvivorClient",
+]

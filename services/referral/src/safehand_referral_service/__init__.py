@@ -1,1 +1,1 @@
-
+"""The referral service: agencies, directory and referrals; ciphertext that it cannot open."""

@@ -1,0 +1,79 @@
+# Two commands matter: `make run` shows the main job, `make test` proves it.
+# Everything is installed into .venv from the one lock file; nothing else is touched.
+
+UV_VERSION := 0.13.8
+PYTHON ?= python3
+UV := .uv/bin/uv
+export UV_PYTHON_DOWNLOADS := never
+export UV_PYTHON := $(shell command -v $(PYTHON))
+RUN := .venv/bin
+ARGS ?=
+T ?= tests
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## List what there is
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@echo
+	@echo "  make run ARGS=--once              play the story and exit"
+	@echo "  make run ARGS='--once --out out'  also leave what an outsider needs to check it"
+	@echo "  make test T=tests/ledger          run one part of the suite"
+
+.uv/done-$(UV_VERSION):
+	@command -v $(PYTHON) >/dev/null || { echo "safehand needs Python 3.11 or newer as '$(PYTHON)': install it, or set PYTHON=/path/to/python3"; exit 1; }
+	@echo "installing uv $(UV_VERSION) into .uv"
+	@$(PYTHON) -m venv .uv
+	@.uv/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	@touch $@
+
+.venv/done: .uv/done-$(UV_VERSION) uv.lock pyproject.toml $(wildcard libs/*/pyproject.toml services/*/pyproject.toml protos/pyproject.toml)
+	@echo "installing safehand and its tools into .venv"
+	@$(UV) sync --quiet --locked --all-packages
+	@touch $@
+
+.PHONY: setup
+setup: .venv/done ## Install everything from the lock file
+
+.PHONY: run
+run: .venv/done ## Start everything, play the guided story, stay up until Ctrl-C
+	@$(RUN)/safehand up --story $(ARGS)
+
+.PHONY: test
+test: .venv/done ## Run the whole suite
+	@$(RUN)/python -m pytest $(T) $(PYTEST_ARGS)
+
+.PHONY: lint
+lint: .venv/done ## Style, types, layers, protos, schema labels, drift of generated code
+	@$(RUN)/ruff check .
+	@$(RUN)/ruff format --check --quiet .
+	@$(RUN)/mypy --no-error-summary $$(ls -d libs/*/src services/*/src) tests bench docs/build.py
+	@PATH="$(CURDIR)/$(RUN):$$PATH" $(RUN)/lint-imports --no-cache
+	@cd protos && ../$(RUN)/buf lint && ../$(RUN)/buf format --diff --exit-code . && ./breaking.sh
+	@$(RUN)/python protos/check.py
+	@$(RUN)/python docs/build.py --check
+
+.PHONY: format
+format: .venv/done ## Put code and protos into their one style
+	@$(RUN)/ruff check --fix --quiet . ; $(RUN)/ruff format --quiet .
+	@cd protos && ../$(RUN)/buf format -w .
+
+.PHONY: protos
+protos: .venv/done ## Generate Python code from the protos
+	@PYTHON=$(CURDIR)/$(RUN)/python protos/generate.sh
+
+.PHONY: docs
+docs: .venv/done ## Write the generated parts of docs/
+	@$(RUN)/python docs/build.py
+
+.PHONY: bench
+bench: .venv/done ## Print the measured rows as ratios, with fsync and the gRPC floor beside them
+	@$(RUN)/python -m bench $(ARGS)
+
+.PHONY: mutants
+mutants: .venv/done ## Switch off each guard in turn and print the test that turns red (about 10 minutes)
+	@$(RUN)/python -m tests.mutants $(ARGS)
+
+.PHONY: clean
+clean: ## Remove what was installed and what a run left behind
+	@rm -rf .venv .uv run out .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -1,0 +1,123 @@
+"""``safehand agency``: who we are, whom we trust, our recipient keys."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from safehand_client import agreement
+from safehand_core.words import CATEGORIES, PURPOSES
+from safehand_formats.signing import identity_key_id
+
+from safehand_cli import context
+from safehand_cli.context import command, emit
+
+app = typer.Typer(no_args_is_help=True)
+
+
+@app.command()
+@command
+def fingerprint() -> None:
+    """Print our identity key's fingerprint, to be read to a peer over another channel."""
+    client = context.agency()
+    emit({"agency": client.agency, "fingerprint": client.fingerprint}, client.fingerprint)
+
+
+@app.command()
+@command
+def identity(
+    out: Annotated[Path, typer.Option(help="Write the public key (64 hex) to this file.")],
+) -> None:
+    """Write our public identity key to a file, to be carried to the operators who enrol us."""
+    client = context.agency()
+    out.write_text(client.identity_public.hex() + "\n")
+    emit({"file": str(out), "fingerprint": client.fingerprint}, f"written to {out}")
+
+
+@app.command()
+@command
+def enrol(
+    agency: Annotated[str, typer.Argument(help="Agency id.")],
+    key_file: Annotated[Path, typer.Option("--key", help="Its public identity key, 64 hex.")],
+    name: Annotated[str, typer.Option(help="Its name, as she will read it.")],
+    organization: Annotated[
+        list[str] | None, typer.Option(help="HSDS organisation that it delivers for.")
+    ] = None,
+) -> None:
+    """Enrol an agency: --as consent pins its key there, --as referral lists it."""
+    key = bytes.fromhex(key_file.read_text().strip())
+    client = context.operator()
+    if context.CURRENT.party == "referral":
+        client.register(agency, key, name, organization or ())
+        found = identity_key_id(key)
+    else:
+        found = client.enrol(agency, key, name)
+    emit(
+        {"agency": agency, "fingerprint": found},
+        f"{agency}: key {found}\ncompare it with the agency over another channel",
+    )
+
+
+@app.command()
+@command
+def propose(
+    to: Annotated[str, typer.Option(help="The peer agency.")],
+    fingerprint: Annotated[str, typer.Option(help="Its fingerprint, typed from another channel.")],
+    out: Annotated[Path, typer.Option(help="Write the half-signed protocol here.")],
+    purpose: Annotated[list[str] | None, typer.Option(help="Default: all.")] = None,
+    category: Annotated[list[str] | None, typer.Option(help="Default: all.")] = None,
+    days: Annotated[int, typer.Option(help="Days that it lives.")] = agreement.PROTOCOL_DAYS,
+    focal_point: Annotated[str, typer.Option(help="Our role that answers.")] = "referral desk",
+    peer_focal_point: Annotated[str, typer.Option(help="Theirs.")] = "intake desk",
+) -> None:
+    """Propose a sharing protocol, signed by us alone."""
+    text = agreement.propose(
+        context.agency(),
+        peer=to,
+        peer_fingerprint=fingerprint,
+        purposes=purpose or tuple(PURPOSES),
+        categories=category or tuple(CATEGORIES),
+        focal_point=focal_point,
+        peer_focal_point=peer_focal_point,
+        days=days,
+    )
+    out.write_text(text)
+    emit({"file": str(out)}, f"written to {out}: hand it to {to}")
+
+
+@app.command()
+@command
+def countersign(
+    proposal: Annotated[Path, typer.Argument(help="The peer's proposal.")],
+    fingerprint: Annotated[str, typer.Option(help="Its fingerprint, typed from another channel.")],
+) -> None:
+    """Check and sign a proposal, keep it, and file it with directory and consent."""
+    protocol = agreement.countersign(
+        context.agency(), proposal.read_text(), peer_fingerprint=fingerprint
+    )
+    emit({"protocol": protocol.id}, f"protocol {protocol.id} is signed by both")
+
+
+@app.command()
+@command
+def collect() -> None:
+    """Fetch our protocols from the directory and keep those that both signed."""
+    kept = agreement.collect(context.agency())
+    emit(
+        {"protocols": [item.id for item in kept]},
+        "\n".join(f"{item.a.agency} – {item.b.agency}: {item.id}" for item in kept) or "none",
+    )
+
+
+@app.command("publish-key")
+@command
+def publish_key(
+    days: Annotated[int, typer.Option(help="Days that the key is meant to live.")] = 90,
+) -> None:
+    """Make the next recipient key, log it in the ledger, publish both."""
+    record = context.agency().publish_key(days).record
+    emit(
+        {"kid": record.kid, "sequence": record.sequence, "not_after": record.not_after},
+        f"key {record.sequence}: {record.kid}",
+    )

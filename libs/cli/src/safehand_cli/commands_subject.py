@@ -1,0 +1,41 @@
+"""``safehand subject``: a paper card for her."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from safehand_core.entropy import SystemEntropy
+from safehand_core.keystore import write_atomic
+
+from safehand_cli import context
+from safehand_cli.cards import new_card, spaced
+from safehand_cli.context import command, emit
+
+app = typer.Typer(no_args_is_help=True)
+
+
+@app.command()
+@command
+def register(
+    ref: Annotated[str, typer.Option(help="Our own random reference for her; never a name.")],
+    card_file: Annotated[Path, typer.Option(help="Write the card number here (0600), to print.")],
+    pin_file: Annotated[Path, typer.Option(help="Write the PIN here (0600), to print apart.")],
+) -> None:
+    """Make a card and a PIN and file them with consent. They are printed nowhere else.
+
+    Run it again with the same files to repeat a request whose answer was lost.
+    """
+    if card_file.exists() and pin_file.exists():
+        card = card_file.read_text().strip().replace(" ", "")
+        pin = pin_file.read_text().strip()
+    else:
+        card, pin = new_card(SystemEntropy())
+        write_atomic(card_file, (spaced(card) + "\n").encode())
+        write_atomic(pin_file, (pin + "\n").encode())
+    context.agency().register_subject(ref, card, pin)
+    emit(
+        {"card_file": str(card_file), "pin_file": str(pin_file)},
+        f"card in {card_file}, PIN in {pin_file}: give her both, then delete the files",
+    )

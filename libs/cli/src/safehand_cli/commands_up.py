@@ -1,0 +1,115 @@
+"""``safehand up``: start everything, and with ``--story`` play the guided story."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import threading
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from safehand_client import AgencyClient, OperatorClient, SurvivorClient
+from safehand_core.entropy import SystemEntropy
+from safehand_core.errors import SafehandError
+from safehand_core.reasons import Reason
+
+from safehand_cli import seed
+from safehand_cli.context import CURRENT, EXIT_WRONG, command
+from safehand_cli.sandbox import MARKER, Sandbox
+from safehand_cli.show import StoryPrinter
+from safehand_cli.story import Cast, Step, Story
+from safehand_cli.system import System, describe, memory_pss
+from safehand_cli.verdict import export_and_audit
+
+
+@command
+def up(
+    story: Annotated[bool, typer.Option("--story", help="Play the guided story once.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="Exit after the story.")] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="Leave here what an outsider needs to check the story."),
+    ] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Empty the sandbox folder first.")] = False,
+) -> None:
+    """Start the sandbox: nats-server, consent, referral, notify, two agencies, sample services.
+
+    Exits 0 after the story, 1 if a step did not hold.
+    """
+    began = time.monotonic()
+    sandbox = Sandbox(CURRENT.root.absolute())
+    if out is not None and out.exists() and any(out.iterdir()):
+        raise SafehandError(Reason.CONFIG_INVALID, "the folder for --out is not empty")
+    if fresh or story:
+        sandbox.wipe()
+    if (
+        sandbox.root.exists()
+        and any(sandbox.root.iterdir())
+        and not (sandbox.root / MARKER).exists()
+    ):
+        raise SafehandError(Reason.CONFIG_INVALID, "the folder exists and is no sandbox")
+    printer = StoryPrinter(quiet=CURRENT.json)
+    system = System(sandbox, say=printer.progress)
+    finished = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: finished.set())
+    try:
+        addresses = system.start()
+        seed.load(sandbox, say=printer.progress)
+        printer.heading("running", describe(system))
+        if story:
+            steps = _play(sandbox, printer, began)
+            target = out or sandbox.root / "out"
+            if target.exists():
+                shutil.rmtree(target)
+            lines = export_and_audit(sandbox, steps, target)
+            printer.heading("checked offline", "\n".join(f"  {line}" for line in lines))
+        pids = {name: system.supervisor.pid(name) for name in system.supervisor.names()}
+        total = sum(memory_pss(pids).values()) // 2**20
+        printer.heading(
+            "addresses",
+            f"  gRPC     consent {addresses.consent}, referral {addresses.referral}, "
+            f"notify {addresses.notify}\n"
+            "  portal   not built yet\n"
+            "  console  not built yet\n"
+            f"  memory   {total} MiB for all processes together (PSS)",
+        )
+        if story:
+            printer.result(steps)
+        if not once:
+            typer.echo("\nstays up until Ctrl-C; in another terminal try:\n  safehand --help")
+            _wait(finished)
+    except AssertionError as error:
+        typer.echo(f"the story did not hold: {error}", err=True)
+        raise typer.Exit(EXIT_WRONG) from None
+    except SafehandError:
+        typer.echo(f"the processes' logs are in {sandbox.root / 'logs'}", err=True)
+        raise
+    finally:
+        system.stop()
+
+
+def _play(sandbox: Sandbox, printer: StoryPrinter, began: float) -> list[Step]:
+    cast = Cast(
+        AgencyClient(sandbox.party("agency-a")),
+        AgencyClient(sandbox.party("agency-b")),
+        SurvivorClient(sandbox.party("her")),
+        OperatorClient(sandbox.party("consent")),
+    )
+    try:
+        printer.begin(began)
+        return Story(cast, SystemEntropy(), printer.step).play()
+    finally:
+        cast.agency_a.close()
+        cast.agency_b.close()
+        cast.her.close()
+        cast.consent_operator.close()
+
+
+def _wait(finished: threading.Event) -> None:
+    try:
+        while not finished.wait(0.5):
+            pass
+    except KeyboardInterrupt:
+        typer.echo("\nstopping")

@@ -1,0 +1,126 @@
+"""What every command shares: whose party it is, how it prints, how it fails.
+
+Exit codes: 0 done; 1 checked and found wrong; 2 usage or malformed input; 3 denied; 4 not found;
+5 unavailable, try again.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, ParamSpec, TypeVar
+
+import typer
+from safehand_client import AgencyClient, OperatorClient, Party, SurvivorClient
+from safehand_core.errors import SafehandError
+from safehand_core.reasons import TABLE, Reason
+
+EXIT_WRONG: Final = 1
+EXIT_USAGE: Final = 2
+EXIT_DENIED: Final = 3
+EXIT_NOT_FOUND: Final = 4
+EXIT_UNAVAILABLE: Final = 5
+
+_EXIT_BY_STATUS: Final = {
+    "INVALID_ARGUMENT": EXIT_USAGE,
+    "UNIMPLEMENTED": EXIT_USAGE,
+    "NOT_FOUND": EXIT_NOT_FOUND,
+    "UNAVAILABLE": EXIT_UNAVAILABLE,
+    "RESOURCE_EXHAUSTED": EXIT_UNAVAILABLE,
+    "INTERNAL": EXIT_UNAVAILABLE,
+    "DATA_LOSS": EXIT_WRONG,
+}
+DEFAULT_DIR: Final = "run"
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+@dataclass
+class Settings:
+    """Set once by the global options."""
+
+    party: str = ""
+    root: Path = Path(DEFAULT_DIR)
+    json: bool = False
+
+
+CURRENT: Final = Settings()
+
+
+def party() -> Party:
+    """The party named by ``--as``; raises CONFIG_INVALID where it is missing."""
+    if not CURRENT.party:
+        raise SafehandError(Reason.CONFIG_INVALID, "say who you are: safehand --as PARTY")
+    return Party.open(CURRENT.root / "parties" / CURRENT.party)
+
+
+def agency() -> AgencyClient:
+    return AgencyClient(party())
+
+
+def operator() -> OperatorClient:
+    return OperatorClient(party())
+
+
+def survivor() -> SurvivorClient:
+    return SurvivorClient(party())
+
+
+def emit(data: Any, text: str) -> None:
+    """Print ``data`` as JSON with ``--json``, else ``text``."""
+    if CURRENT.json:
+        typer.echo(json.dumps(data, sort_keys=True, default=str))
+    else:
+        typer.echo(text)
+
+
+def fail(error: SafehandError) -> typer.Exit:
+    """Print the refusal, its reason and what to do next; the exit to raise."""
+    if CURRENT.json:
+        payload = {
+            "error": error.reason.value,
+            "message": error.message,
+            "fix": error.fix,
+            "metadata": error.metadata,
+        }
+        typer.echo(json.dumps(payload, sort_keys=True), err=True)
+    else:
+        extra = "".join(f"\n  {key}: {value}" for key, value in sorted(error.metadata.items()))
+        typer.echo(f"{error.reason.value}: {error.message}{extra}\n  → {error.fix}", err=True)
+    status = TABLE[error.reason].status
+    return typer.Exit(_EXIT_BY_STATUS.get(status, EXIT_DENIED))
+
+
+def command(function: Callable[P, R]) -> Callable[P, R]:
+    """Turn a SafehandError into a message and an exit code."""
+
+    @functools.wraps(function)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return function(*args, **kwargs)
+        except SafehandError as error:
+            raise fail(error) from None
+        except OSError as error:
+            typer.echo(
+                f"cannot read or write a file: {os.strerror(error.errno or 0)}: {error.filename}",
+                err=True,
+            )
+            raise typer.Exit(EXIT_USAGE) from None
+
+    return wrapped
+
+
+def secret(prompt: str, file: Path | None) -> str:
+    """A card number or PIN: from a file or a prompt, never from argv."""
+    if file is not None:
+        return file.read_text().strip().replace(" ", "")
+    if not sys.stdin.isatty():
+        raise SafehandError(Reason.CONFIG_INVALID, "no terminal to ask: use the option for a file")
+    answer: str = typer.prompt(prompt, hide_input=True)
+    return answer.strip().replace(" ", "")

@@ -1,0 +1,121 @@
+"""The sandbox's parties: one folder each, with its own keys and trust (PROTOCOL rule 10).
+
+``authority/`` is the operator's development CA. Nothing in ``parties/`` trusts it for anything
+but TLS: agency keys are made by the agencies, and pinned.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from safehand_client import Addresses, Party
+from safehand_rpc.ca import DevCa
+from safehand_rpc.identity import TRUST_DOMAIN
+
+SERVICES: Final = ("consent", "referral", "notify")
+AGENCIES: Final = {
+    "agency-a": "Harbour House (TEST)",
+    "agency-b": "Lantern Law Centre (TEST)",
+}
+MARKER: Final = "safehand-sandbox"
+"""Only a folder that holds this file is ever emptied."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sandbox:
+    """The folder ``root`` of one sandbox."""
+
+    root: Path
+
+    @property
+    def authority(self) -> Path:
+        return self.root / "authority"
+
+    def party_dir(self, name: str) -> Path:
+        return self.root / "parties" / name
+
+    def party(self, name: str) -> Party:
+        return Party.open(self.party_dir(name))
+
+    def service_tls(self, name: str) -> Path:
+        """The running service's certificate; ``tls/`` beside it is its operator's."""
+        return self.party_dir(name) / "service-tls"
+
+    def data(self, name: str) -> Path:
+        return self.party_dir(name) / "data"
+
+    def logs(self, name: str) -> Path:
+        return self.root / "logs" / f"{name}.log"
+
+    @property
+    def vkey_file(self) -> Path:
+        return self.party_dir("consent") / "keys" / "public" / "vkey"
+
+    @property
+    def token_key_file(self) -> Path:
+        return self.party_dir("consent") / "keys" / "public" / "token.hex"
+
+    def create(self) -> None:
+        """Make authority and parties where they do not exist yet."""
+        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (self.root / MARKER).touch()
+        if (self.authority / "ca.pem").exists():
+            authority = DevCa.load(self.authority)
+        else:
+            authority = DevCa.create(self.authority)
+        for service in SERVICES:
+            self._issue(authority, self.service_tls(service), f"service/{service}")
+            self._issue(authority, self.party_dir(service) / "tls", f"operator/{service}")
+            self._private(self.data(service))
+            self._private(self.party_dir(service) / "keys")
+        for agency in AGENCIES:
+            self._issue(authority, self.party_dir(agency) / "tls", f"agency/{agency}")
+        self._issue(authority, self.party_dir("her") / "tls", "service/portal")
+        self._issue(authority, self.party_dir("oversight") / "tls", "oversight/board")
+        for name in (*AGENCIES, "her", "oversight"):
+            for folder in ("keys", "trust", "state"):
+                self._private(self.party_dir(name) / folder)
+        self._private(self.party_dir("consent") / "anchor")
+        self._private(self.party_dir("referral") / "trust")
+
+    def hand_over_public_keys(self) -> None:
+        """Give the ledger's vkey to everyone who checks, and the token key to referral.
+
+        In the sandbox one machine plays all parties; in production each pins the vkey from
+        another channel.
+        """
+        vkey = self.vkey_file.read_text()
+        for name in (*AGENCIES, "her", "oversight", "referral"):
+            (self.party_dir(name) / "trust" / "ledger.vkey").write_text(vkey)
+        token = self.token_key_file.read_text()
+        (self.party_dir("referral") / "trust" / "token.hex").write_text(token)
+
+    def write_addresses(self, addresses: Addresses) -> None:
+        """Tell every party where the services listen."""
+        text = json.dumps(
+            {
+                "consent": addresses.consent,
+                "referral": addresses.referral,
+                "notify": addresses.notify,
+            }
+        )
+        for name in (*SERVICES, *AGENCIES, "her", "oversight"):
+            (self.party_dir(name) / "addresses.json").write_text(text)
+
+    def wipe(self) -> None:
+        """Empty a folder that was a sandbox; leaves any other folder alone."""
+        if (self.root / MARKER).exists():
+            shutil.rmtree(self.root)
+
+    @staticmethod
+    def _issue(authority: DevCa, folder: Path, principal: str) -> None:
+        if not (folder / "cert.pem").exists():
+            authority.issue(folder, f"spiffe://{TRUST_DOMAIN}/{principal}")
+
+    @staticmethod
+    def _private(folder: Path) -> None:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -1,0 +1,210 @@
+"""Bringing the whole sandbox up as real processes, in the order in which they need each other."""
+
+from __future__ import annotations
+
+import json
+import socket
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from safehand_bus.server import NatsServer
+from safehand_client import Addresses
+from safehand_core.errors import SafehandError
+from safehand_rpc.dial import connect
+from safehand_rpc.tls import TlsFiles
+
+from safehand_cli.sandbox import SERVICES, Sandbox
+from safehand_cli.supervisor import Child, Supervisor
+
+PROCESSES: Final = (
+    "nats-server",
+    "consent",
+    "consent-worker",
+    "referral",
+    "referral-worker",
+    "notify",
+)
+"""Every process, in the order of starting."""
+HEALTH_S: Final = 2.0
+"""Seconds for one health question."""
+
+
+class System:
+    """The running sandbox. ``profile`` is ``sandbox``, or ``test`` for failpoints."""
+
+    def __init__(
+        self,
+        sandbox: Sandbox,
+        *,
+        profile: str = "sandbox",
+        extra_environment: Mapping[str, Mapping[str, str]] | None = None,
+        say: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self.sandbox = sandbox
+        self.supervisor = Supervisor()
+        self._profile = profile
+        self.extra: dict[str, dict[str, str]] = {
+            name: dict(values) for name, values in (extra_environment or {}).items()
+        }
+        self._say = say
+        self._ports: dict[str, int] = {}
+        self.nats = NatsServer(sandbox.root / "nats")
+
+    def start(self) -> Addresses:
+        """Start everything; returns once every process serves."""
+        sandbox = self.sandbox
+        sandbox.create()
+        self._start_nats()
+        self._start("consent", "api")
+        sandbox.hand_over_public_keys()
+        self._start("consent-worker", "worker")
+        self._start("referral", "api")
+        self._start("referral-worker", "worker")
+        self._start("notify", "api")
+        addresses = self.addresses
+        sandbox.write_addresses(addresses)
+        return addresses
+
+    def stop(self) -> None:
+        self.supervisor.stop()
+
+    @property
+    def addresses(self) -> Addresses:
+        return Addresses(*(f"127.0.0.1:{self._ports[name]}" for name in SERVICES))
+
+    def executable(self, name: str) -> str:
+        """The command line of the running process, as the operating system tells it."""
+        try:
+            raw = Path(f"/proc/{self.supervisor.pid(name)}/cmdline").read_bytes()
+            words = raw.decode(errors="replace").split("\0")
+        except OSError:
+            words = list(self.supervisor.child(name).argv())
+        first = Path(words[0]).name
+        return " ".join([first, *(w for w in words[1:4] if w)]).strip()
+
+    def wait_healthy(self, name: str, *, timeout_s: float = 30.0) -> None:
+        self.supervisor.wait_ready(name, timeout_s=timeout_s)
+
+    # --- children -------------------------------------------------------------------------
+
+    def _seed_file(self, service: str) -> Path:
+        return self.sandbox.party_dir(service) / "keys" / "nats.seed"
+
+    def _start_nats(self) -> None:
+        self._say("starting nats-server")
+        self.nats.prepare(seed_files={name: self._seed_file(name) for name in SERVICES})
+        self.supervisor.start(
+            Child(
+                name="nats-server",
+                argv=self.nats.argv,
+                environment=dict,
+                ready=self.nats.is_ready,
+                log=self.sandbox.logs("nats-server"),
+            )
+        )
+        self.nats.provision()
+
+    def _start(self, name: str, role: str) -> None:
+        self._say(f"starting {name}")
+        service = name.removesuffix("-worker")
+        self.supervisor.start(
+            Child(
+                name=name,
+                argv=lambda: [sys.executable, "-m", f"safehand_{service}_service", role],
+                environment=lambda: self._environment(service, name),
+                ready=(lambda: self._healthy(service)) if role == "api" else _always,
+                log=self.sandbox.logs(name),
+            )
+        )
+
+    def _environment(self, service: str, process: str) -> dict[str, str]:
+        sandbox = self.sandbox
+        home = sandbox.party_dir(service)
+        prefix = f"SAFEHAND_{service.upper()}_"
+        values = {
+            "PROFILE": self._profile,
+            "DATA_DIR": str(sandbox.data(service)),
+            "KEYS_DIR": str(home / "keys"),
+            "TLS_CERT": str(sandbox.service_tls(service) / "cert.pem"),
+            "TLS_KEY": str(sandbox.service_tls(service) / "key.pem"),
+            "TLS_CA": str(sandbox.service_tls(service) / "ca.pem"),
+            "LISTEN": f"127.0.0.1:{self._ports.get(service, 0)}",
+            "NATS_URL": self.nats.url,
+            "NATS_SEED_FILE": str(self._seed_file(service)),
+        }
+        if service == "consent":
+            values["ANCHOR"] = str(home / "anchor" / "ledger.anchor")
+        if service == "referral":
+            values["CONSENT_VKEY_FILE"] = str(home / "trust" / "ledger.vkey")
+            values["TOKEN_KEY_FILE"] = str(home / "trust" / "token.hex")
+        if service in ("referral", "notify"):
+            values["CONSENT_ADDRESS"] = f"127.0.0.1:{self._ports.get('consent', 0)}"
+        if service == "notify":
+            values["REFERRAL_ADDRESS"] = f"127.0.0.1:{self._ports.get('referral', 0)}"
+        environment = {prefix + key: value for key, value in values.items()}
+        environment.update(self.extra.get(process, {}))
+        return environment
+
+    def _healthy(self, service: str) -> bool:
+        port_file = self.sandbox.data(service) / f"{service}.port"
+        try:
+            port = int(port_file.read_text())
+        except (OSError, ValueError):
+            return False
+        if not _listens(port):
+            return False
+        self._ports[service] = port
+        tls = TlsFiles.in_dir(self.sandbox.party_dir(service) / "tls")
+        with connect(f"127.0.0.1:{port}", tls, service, retry=False) as channel:
+            try:
+                answer = health_pb2_grpc.HealthStub(channel).Check(
+                    health_pb2.HealthCheckRequest(), timeout=HEALTH_S
+                )
+            except (SafehandError, grpc.RpcError):
+                return False
+        return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+
+
+def _always() -> bool:
+    return True
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(0.2)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def memory_pss(pids: Mapping[str, int]) -> dict[str, int]:
+    """Proportional set size in bytes by process name, from /proc (0 where it cannot be read)."""
+    out = {}
+    for name, pid in pids.items():
+        try:
+            text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+            line = next(row for row in text.splitlines() if row.startswith("Pss:"))
+            out[name] = int(line.split()[1]) * 1024
+        except (OSError, StopIteration):
+            out[name] = 0
+    return out
+
+
+def describe(system: System) -> str:
+    """One line for each process: pid and command line."""
+    return "\n".join(
+        f"  {name:<16} pid {system.supervisor.pid(name):>7}  {system.executable(name)}"
+        for name in PROCESSES
+    )
+
+
+def dump(path: Path, value: object) -> None:
+    """Write JSON for people."""
+    path.write_text(json.dumps(value, indent=1, sort_keys=True) + "\n")
+
+
+def pause(seconds: float) -> None:
+    time.sleep(seconds)

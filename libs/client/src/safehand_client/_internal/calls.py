@@ -1,0 +1,48 @@
+"""Channels and deadlines of the client."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import grpc
+from safehand.consent.v1 import consent_pb2_grpc, ledger_pb2_grpc
+from safehand.notify.v1 import notify_pb2_grpc
+from safehand.referral.v1 import directory_pb2_grpc, referral_pb2_grpc
+from safehand_rpc.dial import connect
+from safehand_rpc.tls import TlsFiles
+
+from safehand_client.party import Addresses
+
+DEADLINE_S = 15.0
+"""Seconds for one call: a stop may wait for a held release."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stubs:
+    """One stub for each service, on three channels."""
+
+    consent: consent_pb2_grpc.ConsentServiceStub
+    ledger: ledger_pb2_grpc.LedgerServiceStub
+    referral: referral_pb2_grpc.ReferralServiceStub
+    directory: directory_pb2_grpc.DirectoryServiceStub
+    notify: notify_pb2_grpc.NotifyServiceStub
+    channels: tuple[grpc.Channel, ...]
+
+    def close(self) -> None:
+        for channel in self.channels:
+            channel.close()
+
+
+def dial(addresses: Addresses, tls: TlsFiles) -> Stubs:
+    """Connect to the three services; each must prove with its certificate that it is the one."""
+    consent = connect(addresses.consent, tls, service="consent")
+    referral = connect(addresses.referral, tls, service="referral")
+    notify = connect(addresses.notify, tls, service="notify")
+    return Stubs(
+        consent_pb2_grpc.ConsentServiceStub(consent),
+        ledger_pb2_grpc.LedgerServiceStub(consent),
+        referral_pb2_grpc.ReferralServiceStub(referral),
+        directory_pb2_grpc.DirectoryServiceStub(referral),
+        notify_pb2_grpc.NotifyServiceStub(notify),
+        (consent, referral, notify),
+    )

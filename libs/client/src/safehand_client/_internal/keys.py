@@ -1,0 +1,128 @@
+"""Recipient keys: making and publishing ours, trusting a peer's."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from safehand.consent.v1 import ledger_pb2
+from safehand.referral.v1 import directory_pb2, referral_pb2
+from safehand_core import ids
+from safehand_core.errors import SafehandError
+from safehand_core.reasons import Reason
+from safehand_formats import sealing
+from safehand_formats.checkpoint import Checkpoint, open_checkpoint
+from safehand_formats.keyrecord import KeyRecord, SignedKeyRecord
+from safehand_formats.kinds import Kind, key_tag
+from safehand_formats.leaf import Leaf
+from safehand_formats.note import NoteVerifier
+from safehand_formats.proof import TlogProof
+
+from safehand_client._internal.base import AgencyBase
+from safehand_client._internal.calls import DEADLINE_S
+from safehand_client._internal.receipts import verify_receipt
+
+RECIPIENT_KEY_DAYS: Final = 90
+"""Days that a recipient key is meant to live: base-mode HPKE has no forward secrecy."""
+KEY_CACHE_S: Final = 600.0
+"""Seconds for which a verified recipient key is used again without asking the directory."""
+DAY_S: Final = 86_400
+
+CLOSED: Final = frozenset(
+    {
+        referral_pb2.REFERRAL_STATE_COMPLETED,
+        referral_pb2.REFERRAL_STATE_DECLINED,
+        referral_pb2.REFERRAL_STATE_WITHDRAWN,
+    }
+)
+
+
+class RecipientKeys(AgencyBase):
+    """Ours through the ledger, a peer's through our own copy of the protocol."""
+
+    def publish_key(self, days: int = RECIPIENT_KEY_DAYS) -> SignedKeyRecord:
+        """Make the next recipient key, log it as a KEY leaf, and publish both."""
+        seed, public = sealing.generate_recipient_key(self._entropy)
+        now = self._clock.wall()
+        record = KeyRecord(self.agency, self._next_sequence(), public, now, now + days * DAY_S)
+        signed = SignedKeyRecord.sign(record, self._identity)
+        self._keys.put_secret(f"recipient-{record.kid}", seed)
+        asked_at = self.head.now()
+        answer = self.stubs.ledger.AppendKey(
+            ledger_pb2.AppendKeyRequest(
+                request_id=ids.new_request_id(self._entropy),
+                record=signed.record_bytes,
+                signature=signed.signature,
+            ),
+            timeout=DEADLINE_S,
+        )
+        self._verify_key_receipt(signed, answer.receipt)
+        self.head.accept(*_checkpoint(answer.receipt, self._verifier), asked_at)
+        self.stubs.directory.PublishKey(
+            directory_pb2.PublishKeyRequest(
+                request_id=ids.new_request_id(self._entropy),
+                record=signed.record_bytes,
+                signature=signed.signature,
+                receipt=answer.receipt,
+            ),
+            timeout=DEADLINE_S,
+        )
+        return signed
+
+    def recipient_key(self, recipient: str, not_after: int) -> SignedKeyRecord:
+        """``recipient``'s key, trusted only through our own copy of the protocol.
+
+        Raises SIGNATURE_INVALID for a key that its pinned identity key did not sign,
+        PROOF_INVALID for one that is not in the ledger, KEY_ENDS_TOO_SOON.
+        """
+        with self._key_lock:
+            cached = self._key_cache.get(recipient)
+        if (
+            cached
+            and self._clock.monotonic() < cached[0]
+            and not_after <= cached[1].record.not_after
+        ):
+            return cached[1]
+        found = self.stubs.directory.GetKey(
+            directory_pb2.GetKeyRequest(agency=recipient), timeout=DEADLINE_S
+        )
+        signed = SignedKeyRecord(found.record, found.signature)
+        record = signed.verify(self.trust.protocol_with(recipient).party(recipient))
+        if record.agency != recipient:
+            raise SafehandError(Reason.SIGNATURE_INVALID, "the key record is of another agency")
+        self._verify_key_receipt(signed, found.receipt)
+        record.covers(not_after, now=self._clock.wall())
+        with self._key_lock:
+            self._key_cache[recipient] = (self._clock.monotonic() + KEY_CACHE_S, signed)
+        return signed
+
+    def _verify_key_receipt(self, signed: SignedKeyRecord, receipt: ledger_pb2.Receipt) -> None:
+        record = signed.record
+        verify_receipt(
+            receipt,
+            Kind.KEY,
+            {
+                "agency": record.agency,
+                "sequence": record.sequence,
+                "record": signed.digest.hex(),
+            },
+            self._verifier,
+        )
+        if Leaf.decode(receipt.leaf).tag != key_tag(record.agency, record.sequence):
+            raise SafehandError(Reason.PROOF_INVALID, "the leaf has another key's tag")
+
+    def _next_sequence(self) -> int:
+        try:
+            found = self.stubs.directory.GetKey(
+                directory_pb2.GetKeyRequest(agency=self.agency), timeout=DEADLINE_S
+            )
+        except SafehandError as error:
+            if error.reason in (Reason.NOT_FOUND, Reason.KEY_UNKNOWN):
+                return 0
+            raise
+        record = SignedKeyRecord(found.record, found.signature).verify(self.identity_public)
+        return record.sequence + 1
+
+
+def _checkpoint(receipt: ledger_pb2.Receipt, verifier: NoteVerifier) -> tuple[Checkpoint, str]:
+    proof = TlogProof.from_text(receipt.proof)
+    return open_checkpoint(proof.checkpoint_note, verifier), proof.checkpoint_note

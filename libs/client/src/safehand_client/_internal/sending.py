@@ -1,0 +1,227 @@
+"""Sealing and sending a referral, so that a crash loses nothing."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from safehand.consent.v1 import consent_pb2, ledger_pb2
+from safehand.intake.v1.intake_pb2 import IntakeForm
+from safehand.referral.v1 import referral_pb2
+from safehand_core import ids
+from safehand_core.words import CARD
+from safehand_formats import sealing
+from safehand_formats.keyrecord import SignedKeyRecord
+from safehand_formats.kinds import Kind
+from safehand_formats.manifest import Header, Manifest, PartLabel, SignedManifest
+
+from safehand_client import intake
+from safehand_client._internal.calls import DEADLINE_S
+from safehand_client._internal.keys import DAY_S, RecipientKeys
+from safehand_client._internal.receipts import verify_receipt
+
+REFERRAL_DAYS: Final = 30
+"""Days until a manifest ends when nobody says otherwise (PROTOCOL step 6)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A referral that was authorised and stored. ``refer_index``: its REFER leaf."""
+
+    referral: str
+    manifest_digest: bytes
+    refer_index: int
+    receipt: ledger_pb2.Receipt
+    state: referral_pb2.Referral
+
+
+class Sending(RecipientKeys):
+    """What a releasing agency does."""
+
+    def register_subject(self, subject_ref: str, card_number: str, pin: str) -> None:
+        """File her paper card under our own reference for her (never a name)."""
+        self.stubs.consent.RegisterSubject(
+            consent_pb2.RegisterSubjectRequest(
+                request_id=ids.new_request_id(self._entropy),
+                subject_ref=subject_ref,
+                card_number=card_number,
+                pin=pin,
+            ),
+            timeout=DEADLINE_S,
+        )
+
+    def grants(self, subject_ref: str = "") -> list[consent_pb2.AgencyGrant]:
+        """Every grant of which we are the releasing agency, newest first."""
+        out: list[consent_pb2.AgencyGrant] = []
+        token = ""
+        while True:
+            page = self.stubs.consent.ListAgencyGrants(
+                consent_pb2.ListAgencyGrantsRequest(subject_ref=subject_ref, page_token=token),
+                timeout=DEADLINE_S,
+            )
+            out += page.grants
+            token = page.next_page_token
+            if not token:
+                return out
+
+    def send(
+        self,
+        *,
+        grant: str,
+        recipient: str,
+        purpose: str,
+        service: str,
+        form: IntakeForm,
+        categories: Sequence[str],
+        urgency: str = "normal",
+        not_after: int | None = None,
+    ) -> Sent:
+        """Seal the named categories of ``form`` for ``recipient``, authorise, and send.
+
+        CARD is always the first part. Two round trips, and one more when the ledger has grown.
+        A crash in between loses nothing: ``resend`` finishes what the kept draft began.
+        """
+        now = self._clock.wall()
+        end = not_after if not_after is not None else now + REFERRAL_DAYS * DAY_S
+        wanted = [CARD, *sorted(set(categories) - {CARD})]
+        self.trust.protocol_with(recipient).covers(purpose, wanted, now)
+        key = self.recipient_key(recipient, end)
+        header = Header(
+            referral=ids.new_id(self._entropy),
+            grant=grant,
+            sender=self.agency,
+            sender_key=self.fingerprint,
+            recipient=recipient,
+            recipient_key=key.record.kid,
+            purpose=purpose,
+            service=service,
+            urgency=urgency,
+            created=now,
+            not_after=end,
+        )
+        sealed = []
+        for number, category in enumerate(wanted):
+            content = intake.project(form, category)
+            label = PartLabel(
+                id=number,
+                category=category,
+                stage="card" if category == CARD else "identity",
+                schema=intake.SCHEMA_VERSION,
+                bucket=sealing.bucket_for(len(content)),
+            )
+            sealed.append(
+                sealing.seal_part(header, label, content, key.record.public, self._entropy)
+            )
+        manifest = Manifest(header, tuple(part.part for part in sealed))
+        signed = SignedManifest.sign(manifest, self._identity)
+        draft = _Draft(
+            signed,
+            key,
+            tuple(part.ciphertext for part in sealed),
+            tuple(part.inner_wrap for part in sealed),
+            form,
+        )
+        self.drafts.keep(header.referral, draft.encode())
+        return self._transmit(draft)
+
+    def resend(self, referral: str) -> Sent:
+        """Finish a send that was interrupted: the same manifest, the same REFER leaf."""
+        return self._transmit(_Draft.decode(self.drafts.read(referral)))
+
+    def _transmit(self, draft: _Draft) -> Sent:
+        signed, manifest = draft.signed, draft.signed.manifest
+        header = manifest.header
+        asked_at = self.head.now()
+        allowed = self.stubs.consent.AuthorizeReferral(
+            consent_pb2.AuthorizeReferralRequest(
+                request_id=ids.new_request_id(self._entropy),
+                manifest=signed.manifest_bytes,
+                signature=signed.signature,
+                inner_wraps=draft.inner_wraps,
+                recipient_key_record=draft.key.record_bytes,
+                recipient_key_signature=draft.key.signature,
+            ),
+            timeout=DEADLINE_S,
+        )
+        verify_receipt(
+            allowed.receipt,
+            Kind.REFER,
+            {
+                "grant": header.grant,
+                "manifest": signed.digest.hex(),
+                "referral": header.referral,
+                "recipient": header.recipient,
+            },
+            self._verifier,
+            head=self.head,
+            asked_at=asked_at,
+        )
+        created = self.stubs.referral.CreateReferral(
+            referral_pb2.CreateReferralRequest(
+                request_id=ids.new_request_id(self._entropy),
+                token=allowed.token,
+                manifest=signed.manifest_bytes,
+                signature=signed.signature,
+                parts=[
+                    referral_pb2.SealedPart(ciphertext=ciphertext, outer_wrap=outer)
+                    for ciphertext, outer in zip(
+                        draft.ciphertexts, allowed.outer_wraps, strict=True
+                    )
+                ],
+            ),
+            timeout=DEADLINE_S,
+        )
+        return Sent(
+            header.referral,
+            signed.digest,
+            allowed.receipt.index,
+            allowed.receipt,
+            created.referral,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    """Everything that a repeated send needs, and the form for a later one."""
+
+    signed: SignedManifest
+    key: SignedKeyRecord
+    ciphertexts: tuple[bytes, ...]
+    inner_wraps: tuple[bytes, ...]
+    form: IntakeForm
+
+    def encode(self) -> bytes:
+        def b(data: bytes) -> str:
+            return base64.b64encode(data).decode()
+
+        return json.dumps(
+            {
+                "manifest": b(self.signed.manifest_bytes),
+                "signature": b(self.signed.signature),
+                "key_record": b(self.key.record_bytes),
+                "key_signature": b(self.key.signature),
+                "ciphertexts": [b(x) for x in self.ciphertexts],
+                "inner_wraps": [b(x) for x in self.inner_wraps],
+                "form": b(self.form.SerializeToString(deterministic=True)),
+            }
+        ).encode()
+
+    @classmethod
+    def decode(cls, data: bytes) -> _Draft:
+        found = json.loads(data)
+        form = IntakeForm()
+        form.ParseFromString(base64.b64decode(found["form"]))
+        return cls(
+            SignedManifest(
+                base64.b64decode(found["manifest"]), base64.b64decode(found["signature"])
+            ),
+            SignedKeyRecord(
+                base64.b64decode(found["key_record"]), base64.b64decode(found["key_signature"])
+            ),
+            tuple(base64.b64decode(x) for x in found["ciphertexts"]),
+            tuple(base64.b64decode(x) for x in found["inner_wraps"]),
+            form,
+        )

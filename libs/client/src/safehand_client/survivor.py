@@ -1,0 +1,205 @@
+"""What the portal does for her: sign in, see, give, stop, resume, keep her receipt.
+
+In this issue's command line it runs with the portal's certificate (``--as her``). It holds her
+short session in memory and nothing else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from safehand.consent.v1 import consent_pb2
+from safehand_core import ids
+from safehand_core.entropy import Entropy, SystemEntropy
+from safehand_core.errors import SafehandError
+from safehand_core.reasons import Reason
+from safehand_formats.bodies import decode_body
+from safehand_formats.kinds import Kind, grant_tag
+from safehand_formats.leaf import Leaf, body_commitment
+from safehand_formats.note import NoteVerifier
+from safehand_formats.proof import TlogProof
+
+from safehand_client._internal.calls import DEADLINE_S, Stubs, dial
+from safehand_client.party import Addresses, Party
+
+NOTICE_V1: Final = (
+    "You choose what is shared, with whom, for what and until when. You can stop it at any time, "
+    "with your card and PIN, or through any worker. Saying no or stopping never takes help away."
+)
+"""The notice whose hash a grant pins. A changed text is a new notice with a new hash."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiptLine:
+    """One leaf of her receipt, verified: what was logged, and where."""
+
+    index: int
+    kind: Kind
+    body: dict[str, object]
+
+
+class SurvivorClient:
+    """One signed-in person."""
+
+    def __init__(
+        self,
+        party: Party,
+        *,
+        addresses: Addresses | None = None,
+        entropy: Entropy | None = None,
+        stubs: Stubs | None = None,
+    ) -> None:
+        self._entropy = entropy or SystemEntropy()
+        self._stubs = stubs or dial(addresses or party.addresses, party.tls)
+        self._vkey_path = party.trust / "ledger.vkey"
+        self._session = b""
+
+    def close(self) -> None:
+        self._stubs.close()
+
+    def sign_in(self, card_number: str, pin: str) -> None:
+        """Open a session. Raises SIGN_IN_FAILED, THROTTLED."""
+        self._session = self._stubs.consent.OpenSession(
+            consent_pb2.OpenSessionRequest(card_number=card_number, pin=pin), timeout=DEADLINE_S
+        ).session
+
+    def sign_out(self) -> None:
+        """End the session on the server."""
+        if self._session:
+            self._stubs.consent.CloseSession(
+                consent_pb2.CloseSessionRequest(session=self._session), timeout=DEADLINE_S
+            )
+        self._session = b""
+
+    def options(self) -> list[consent_pb2.SharingOption]:
+        """Who could receive something."""
+        return list(
+            self._stubs.consent.ListSharingOptions(
+                consent_pb2.ListSharingOptionsRequest(session=self._session), timeout=DEADLINE_S
+            ).options
+        )
+
+    def grant(
+        self,
+        *,
+        releasing: str,
+        recipient: str,
+        purpose: str,
+        categories: Sequence[str],
+        expires_at: int | None = None,
+        erase_by: int | None = None,
+        language: str = "en",
+        given_how: str = "read",
+        present: str = "alone",
+    ) -> consent_pb2.GrantResponse:
+        """Say yes. Times are seconds since the epoch; None takes the service's default."""
+        terms = consent_pb2.Terms(
+            releasing_agency=releasing,
+            recipient_agency=recipient,
+            purpose=purpose,
+            categories=sorted(set(categories)),
+            notice_sha256=hashlib.sha256(NOTICE_V1.encode()).hexdigest(),
+            language=language,
+            given_how=given_how,
+            present=present,
+        )
+        if expires_at is not None:
+            terms.expires_at.CopyFrom(Timestamp(seconds=expires_at))
+        if erase_by is not None:
+            terms.erase_by.CopyFrom(Timestamp(seconds=erase_by))
+        return self._stubs.consent.Grant(
+            consent_pb2.GrantRequest(
+                request_id=ids.new_request_id(self._entropy), session=self._session, terms=terms
+            ),
+            timeout=DEADLINE_S,
+        )
+
+    def stop(self, grant: str, *, destroy_now: bool = False) -> consent_pb2.StopGrantResponse:
+        """Stop sharing at once; ``destroy_now`` also destroys the keys for good."""
+        return self._stubs.consent.StopGrant(
+            consent_pb2.StopGrantRequest(
+                request_id=ids.new_request_id(self._entropy),
+                session=self._session,
+                grant=grant,
+                mode=consent_pb2.STOP_MODE_DESTROY_NOW
+                if destroy_now
+                else consent_pb2.STOP_MODE_STOP,
+            ),
+            timeout=DEADLINE_S,
+        )
+
+    def resume(self, grant: str) -> consent_pb2.ResumeGrantResponse:
+        """Undo a stop within its window."""
+        return self._stubs.consent.ResumeGrant(
+            consent_pb2.ResumeGrantRequest(
+                request_id=ids.new_request_id(self._entropy), session=self._session, grant=grant
+            ),
+            timeout=DEADLINE_S,
+        )
+
+    def grants(self) -> list[consent_pb2.GrantView]:
+        """All of her grants, newest first."""
+        out: list[consent_pb2.GrantView] = []
+        token = ""
+        while True:
+            page = self._stubs.consent.ListGrants(
+                consent_pb2.ListGrantsRequest(session=self._session, page_token=token),
+                timeout=DEADLINE_S,
+            )
+            out += page.grants
+            token = page.next_page_token
+            if not token:
+                return out
+
+    def looks(self, grant: str = "") -> list[consent_pb2.Look]:
+        """Who looked, and who tried and was refused, newest first."""
+        out: list[consent_pb2.Look] = []
+        token = ""
+        while True:
+            page = self._stubs.consent.ListLooks(
+                consent_pb2.ListLooksRequest(session=self._session, grant=grant, page_token=token),
+                timeout=DEADLINE_S,
+            )
+            out += page.looks
+            token = page.next_page_token
+            if not token:
+                return out
+
+    def receipt(self, grant: str) -> consent_pb2.GetReceiptResponse:
+        """Her receipt: the grant's secret and every leaf of it, opened."""
+        return self._stubs.consent.GetReceipt(
+            consent_pb2.GetReceiptRequest(session=self._session, grant=grant), timeout=DEADLINE_S
+        )
+
+    def verified_receipt(self, grant: str) -> list[ReceiptLine]:
+        """Her receipt, checked: every proof, every opening, every tag, no gap in any counter.
+
+        Raises PROOF_INVALID. Checked under the vkey that this party pinned, not the one that came
+        with the receipt.
+        """
+        receipt = self.receipt(grant)
+        verifier = NoteVerifier.from_vkey(self._vkey_path.read_text().strip())
+        lines: list[ReceiptLine] = []
+        counters: dict[Kind, int] = {}
+        for item in receipt.receipts:
+            proof = TlogProof.from_text(item.proof)
+            proof.verify(item.leaf, verifier)
+            leaf = Leaf.decode(item.leaf)
+            body = decode_body(leaf.kind, item.body)
+            counter = counters.get(leaf.kind, 0)
+            counters[leaf.kind] = counter + 1
+            if (
+                proof.index != item.index
+                or body_commitment(item.salt, item.body) != leaf.commitment
+                or leaf.tag != grant_tag(leaf.kind, receipt.secret, counter)
+                or body.get("grant") != grant
+            ):
+                raise SafehandError(Reason.PROOF_INVALID, "a line of the receipt does not hold")
+            lines.append(ReceiptLine(item.index, leaf.kind, dict(body)))
+        if not lines or lines[0].kind is not Kind.GRANT:
+            raise SafehandError(Reason.PROOF_INVALID, "the receipt does not begin with the grant")
+        return lines

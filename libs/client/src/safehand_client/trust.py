@@ -1,0 +1,97 @@
+"""What an agency trusts: the ledger's vkey, its peers' identity keys, protocols both signed.
+
+A recipient's HPKE key is trusted only through a KeyRecord signed by the identity key in our own
+copy of the protocol (DESIGN 3.6); the directory only carries it.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+
+from safehand_core import ids
+from safehand_core.errors import SafehandError
+from safehand_core.reasons import Reason
+from safehand_formats.note import NoteVerifier
+from safehand_formats.sharing_protocol import SharingProtocol, SignedProtocol
+from safehand_formats.signing import identity_key_id
+
+
+class TrustStore:
+    """The ``trust/`` folder of one party."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    @property
+    def vkey(self) -> str:
+        """The pinned ledger key; raises CONFIG_INVALID where none is pinned."""
+        try:
+            return (self._folder / "ledger.vkey").read_text().strip()
+        except OSError as error:
+            raise SafehandError(Reason.CONFIG_INVALID, "trust/ledger.vkey is missing") from error
+
+    @property
+    def verifier(self) -> NoteVerifier:
+        return NoteVerifier.from_vkey(self.vkey)
+
+    def pin_peer(self, agency: str, public: bytes, fingerprint: str) -> None:
+        """Pin ``agency``'s identity key, if its fingerprint is the one that a person typed.
+
+        Raises SIGNATURE_INVALID where it is not: somebody carries another key under that name.
+        """
+        ids.require(ids.AGENCY_PATTERN, agency, "agency")
+        typed = fingerprint.replace(" ", "").replace(":", "").lower()
+        if identity_key_id(public) != typed:
+            raise SafehandError(Reason.SIGNATURE_INVALID, "the fingerprint is of another key")
+        folder = self._folder / "peers"
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (folder / agency).write_text(public.hex() + "\n")
+
+    def peer(self, agency: str) -> bytes:
+        """The pinned identity key (32 bytes); raises AGENCY_UNKNOWN."""
+        ids.require(ids.AGENCY_PATTERN, agency, "agency")
+        try:
+            return bytes.fromhex((self._folder / "peers" / agency).read_text().strip())
+        except (OSError, ValueError) as error:
+            raise SafehandError(Reason.AGENCY_UNKNOWN, "its identity key is not pinned") from error
+
+    def keep_protocol(self, own: str, signed: SignedProtocol) -> SharingProtocol:
+        """Keep a protocol that both signed, under the keys that we know, about our ledger."""
+        protocol = signed.verify()
+        other = protocol.b.agency if protocol.a.agency == own else protocol.a.agency
+        protocol.party(own)
+        if protocol.party(other) != self.peer(other):
+            raise SafehandError(Reason.SIGNATURE_INVALID, "the protocol names another key")
+        if protocol.ledger.vkey != self.vkey:
+            raise SafehandError(Reason.PROTOCOL_MISSING, "the protocol names another ledger")
+        folder = self._folder / "protocols"
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (folder / f"{other}.json").write_text(
+            json.dumps(
+                {
+                    "protocol": base64.b64encode(signed.protocol_bytes).decode(),
+                    "signature_a": base64.b64encode(signed.signature_a).decode(),
+                    "signature_b": base64.b64encode(signed.signature_b).decode(),
+                }
+            )
+        )
+        return protocol
+
+    def protocol_with(self, other: str) -> SharingProtocol:
+        """Our own copy of the protocol with ``other``, verified; raises PROTOCOL_MISSING."""
+        ids.require(ids.AGENCY_PATTERN, other, "agency")
+        try:
+            found = json.loads((self._folder / "protocols" / f"{other}.json").read_text())
+            signed = SignedProtocol(
+                base64.b64decode(found["protocol"]),
+                base64.b64decode(found["signature_a"]),
+                base64.b64decode(found["signature_b"]),
+            )
+        except (OSError, ValueError, KeyError) as error:
+            raise SafehandError(Reason.PROTOCOL_MISSING, "no protocol with it is kept") from error
+        protocol = signed.verify()
+        if protocol.party(other) != self.peer(other):
+            raise SafehandError(Reason.SIGNATURE_INVALID, "the protocol names another key")
+        return protocol

@@ -1,0 +1,60 @@
+"""What whoever appended an entry gets: the leaf, its opening, and the proof that it is in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+from safehand_core.canonical import Json
+from safehand_core.errors import SafehandError
+from safehand_core.reasons import Reason
+from safehand_formats import merkle
+from safehand_formats.opening import Opening
+from safehand_formats.proof import TlogProof
+from sqlalchemy import Connection
+
+from safehand_ledger import stored
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """One entry under one signed head.
+
+    ``leaf``: 104 bytes. ``leaf_hash``: 32 bytes. ``proof``: the text of a tlog-proof, checkpoint
+    included. ``opening``: None when the body was forgotten.
+    """
+
+    index: int
+    leaf: bytes
+    leaf_hash: bytes
+    proof: str
+    opening: Opening | None
+
+    @property
+    def salt(self) -> bytes:
+        """The body's 32-byte salt; raises NOT_FOUND when the body was forgotten."""
+        return self._opened().salt
+
+    @property
+    def body(self) -> dict[str, Json]:
+        """The body; raises NOT_FOUND when it was forgotten."""
+        return self._opened().body
+
+    def _opened(self) -> Opening:
+        if self.opening is None:
+            raise SafehandError(Reason.NOT_FOUND, "the entry's body was forgotten")
+        return self.opening
+
+
+def from_stored(connection: Connection, index: int, size: int, note: str) -> Receipt:
+    """The receipt of the entry at ``index`` under the head ``(size, note)``.
+
+    Any head at or below the stored one will do: complete subtrees never change. Raises NOT_FOUND
+    when the head does not reach ``index``.
+    """
+    if not 0 <= index < size:
+        raise SafehandError(Reason.NOT_FOUND, "the ledger has no such entry")
+    leaf = stored.leaf(connection, index)
+    path = stored.with_nodes(connection, partial(merkle.inclusion_proof, index, size))
+    proof = TlogProof(index, tuple(path), note).to_text()
+    return Receipt(index, leaf, merkle.leaf_hash(leaf), proof, stored.opening(connection, index))

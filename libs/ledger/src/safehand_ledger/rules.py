@@ -1,0 +1,246 @@
+"""What the entries must say together: the order of her stops and every look, from the bodies.
+
+The rules need the opened bodies, so whoever has them (the operator's fsck, oversight with an
+export) can check all of it. An entry whose body was forgotten is skipped; it may explain a gap in
+a counter, nothing else.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final, cast
+
+from safehand_core.canonical import Json
+from safehand_core.words import CARD
+from safehand_formats.bodies import body_time
+from safehand_formats.kinds import COUNTED, Kind, grant_tag, key_tag
+from safehand_formats.leaf import Leaf
+
+from safehand_ledger.report import Problems
+
+MAX_TERM_S: Final = 180 * 24 * 3600
+"""Longest term of a grant, seconds (PROTOCOL step 5)."""
+
+Body = Mapping[str, Json]
+
+
+def _text(body: Body, key: str) -> str:
+    return cast(str, body[key])
+
+
+def _number(body: Body, key: str) -> int:
+    return cast(int, body[key])
+
+
+def _names(body: Body, key: str) -> set[str]:
+    return set(cast("list[str]", body[key]))
+
+
+@dataclass(slots=True)
+class _Refer:
+    body: Body
+    parts: dict[int, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Grant:
+    """One grant's entries so far. ``body`` is None when its GRANT was forgotten."""
+
+    body: Body | None
+    stop: tuple[int, Body] | None = None
+    ended: bool = False
+    counters: Counter[Kind] = field(default_factory=Counter)
+    refers: dict[str, _Refer] = field(default_factory=dict)
+    looks: set[tuple[str, int, str]] = field(default_factory=set)
+
+
+class Rules:
+    """Feed every entry in order; each broken rule becomes a problem at its index.
+
+    ``secrets`` maps grant ids to their 32-byte secrets: where one is known, every tag of that
+    grant is derived again. Tags of KEY entries are always derived again.
+    """
+
+    def __init__(self, problems: Problems, secrets: Mapping[str, bytes] | None = None) -> None:
+        self._problems = problems
+        self._secrets = secrets or {}
+        self._time = 0
+        self._grants: dict[str, _Grant] = {}
+        self._keys: dict[str, int] = {}
+        self._forgotten: Counter[Kind] = Counter()
+        self._checks: Mapping[Kind, Callable[[int, _Grant, Body], None]] = {
+            Kind.STOP: self._stop,
+            Kind.RESUME: self._resume,
+            Kind.REVOKE: self._revoke,
+            Kind.EXPIRE: self._expire,
+            Kind.REFER: self._refer,
+            Kind.DISCLOSE: self._disclose,
+        }
+
+    @property
+    def time(self) -> int:
+        """The largest time of any entry so far, seconds since the epoch."""
+        return self._time
+
+    def entry(self, index: int, leaf: Leaf, body: Body | None) -> None:
+        """The next entry. ``body`` passed its schema, or is None when it was forgotten."""
+        if not self._require(leaf.kind.built, "KIND", index, "a kind that is not built"):
+            return
+        if body is None:
+            self._forgotten[leaf.kind] += 1
+            return
+        at = body_time(leaf.kind, body)
+        self._require(at >= self._time, "TIME", index, "earlier than the entry before it")
+        self._time = max(self._time, at)
+        if leaf.kind is Kind.KEY:
+            self._key(index, leaf, body)
+            return
+        self._tag(index, leaf, body)
+        if leaf.kind is Kind.GRANT:
+            self._grant(index, body)
+            return
+        name = _text(body, "grant")
+        grant = self._grants.get(name)
+        if grant is None:
+            known = self._forgotten[Kind.GRANT] > 0
+            self._require(known, "ORDER", index, "no such grant before it")
+            grant = self._grants[name] = _Grant(None)
+        if leaf.kind in COUNTED:
+            self._counter(index, leaf.kind, grant, body)
+        self._checks[leaf.kind](index, grant, body)
+
+    # --- one rule each ------------------------------------------------------------------------
+
+    def _tag(self, index: int, leaf: Leaf, body: Body) -> None:
+        secret = self._secrets.get(_text(body, "grant"))
+        if secret is None:
+            return
+        counter = _number(body, "counter") if leaf.kind in COUNTED else 0
+        derived = grant_tag(leaf.kind, secret, counter)
+        self._require(leaf.tag == derived, "TAG", index, "the tag is not derived from its grant")
+
+    def _counter(self, index: int, kind: Kind, grant: _Grant, body: Body) -> None:
+        counter, expected = _number(body, "counter"), grant.counters[kind]
+        # Forgotten entries of the kind may be the ones that are missing; at most so many.
+        missing = range(expected, expected + self._forgotten[kind] + 1)
+        self._require(counter in missing, "COUNTER", index, "a gap or a repeat in the counter")
+        grant.counters[kind] = max(expected, counter + 1)
+
+    def _key(self, index: int, leaf: Leaf, body: Body) -> None:
+        agency, sequence = _text(body, "agency"), _number(body, "sequence")
+        derived = key_tag(agency, sequence)
+        self._require(leaf.tag == derived, "TAG", index, "the tag is not derived from its agency")
+        expected = self._keys.get(agency, 0)
+        missing = range(expected, expected + self._forgotten[Kind.KEY] + 1)
+        self._require(sequence in missing, "COUNTER", index, "a gap or a repeat in the sequence")
+        self._keys[agency] = max(expected, sequence + 1)
+
+    def _grant(self, index: int, body: Body) -> None:
+        name = _text(body, "grant")
+        self._require(name not in self._grants, "ORDER", index, "the grant was given before")
+        issued, expires = _number(body, "issued_at"), _number(body, "expires_at")
+        self._require(issued < expires, "TERM", index, "ends before it begins")
+        self._require(expires - issued <= MAX_TERM_S, "TERM", index, "longer than 180 days")
+        self._require(_number(body, "erase_by") >= expires, "TERM", index, "erased before its end")
+        parties = _text(body, "releasing") != _text(body, "recipient")
+        self._require(parties, "SCOPE", index, "releases to itself")
+        self._grants[name] = _Grant(body)
+
+    def _stop(self, index: int, grant: _Grant, body: Body) -> None:
+        self._require(not grant.ended, "ORDER", index, "a stop after the end")
+        self._require(grant.stop is None, "ORDER", index, "stopped twice")
+        after = _number(body, "final_at") >= _number(body, "at")
+        self._require(after, "TIME", index, "final before it is a stop")
+        grant.stop = (index, body)
+
+    def _resume(self, index: int, grant: _Grant, body: Body) -> None:
+        self._require(not grant.ended, "ORDER", index, "resumed after the end")
+        if self._require(grant.stop is not None, "ORDER", index, "resumed without a stop"):
+            final_at = _number(cast("tuple[int, Body]", grant.stop)[1], "final_at")
+            self._require(
+                _number(body, "at") <= final_at, "TIME", index, "resumed after its window"
+            )
+        grant.stop = None
+
+    def _revoke(self, index: int, grant: _Grant, body: Body) -> None:
+        self._require(not grant.ended, "ORDER", index, "ended twice")
+        if self._require(grant.stop is not None, "ORDER", index, "revoked without a stop"):
+            at, stop = cast("tuple[int, Body]", grant.stop)
+            self._require(_number(body, "stop_index") == at, "ORDER", index, "names another stop")
+            early = body["cause"] == "window" and _number(body, "at") < _number(stop, "final_at")
+            self._require(not early, "TIME", index, "revoked inside its window")
+        grant.ended = True
+
+    def _expire(self, index: int, grant: _Grant, body: Body) -> None:
+        self._require(not grant.ended, "ORDER", index, "ended twice")
+        expires_at = _number(body, "expires_at")
+        self._require(_number(body, "at") >= expires_at, "TIME", index, "expired early")
+        if grant.body is not None:
+            same = _number(grant.body, "expires_at") == expires_at
+            self._require(same, "SCOPE", index, "another end than its grant's")
+        grant.ended = True
+
+    def _live(self, index: int, grant: _Grant, body: Body) -> None:
+        """The one rule that everything else serves."""
+        self._require(not grant.ended, "ORDER", index, "shared after the end")
+        self._require(grant.stop is None, "ORDER", index, "shared after a stop")
+        if grant.body is not None:
+            before = _number(body, "at") < _number(grant.body, "expires_at")
+            self._require(before, "TIME", index, "shared after the grant's term")
+
+    def _refer(self, index: int, grant: _Grant, body: Body) -> None:
+        self._live(index, grant, body)
+        manifest = _text(body, "manifest")
+        self._require(manifest not in grant.refers, "ORDER", index, "authorised twice")
+        before = _number(body, "at") < _number(body, "not_after")
+        self._require(before, "TIME", index, "authorised after its own end")
+        if (given := grant.body) is not None:
+            for mine, granted in (
+                ("sender", "releasing"),
+                ("recipient", "recipient"),
+                ("purpose", "purpose"),
+            ):
+                same = body[mine] == given[granted]
+                self._require(same, "SCOPE", index, "another party or purpose than granted")
+            inside = _names(body, "categories") <= _names(given, "categories")
+            self._require(inside, "SCOPE", index, "a category that was not granted")
+            within = _number(body, "not_after") <= _number(given, "expires_at")
+            self._require(within, "TIME", index, "outlives its grant")
+        grant.refers[manifest] = _Refer(body)
+
+    def _disclose(self, index: int, grant: _Grant, body: Body) -> None:
+        self._live(index, grant, body)
+        manifest, part = _text(body, "manifest"), _number(body, "part")
+        category = _text(body, "category")
+        if grant.body is not None:
+            granted = category in _names(grant.body, "categories")
+            self._require(granted, "SCOPE", index, "a category that was not granted")
+            same = body["recipient"] == grant.body["recipient"]
+            self._require(same, "SCOPE", index, "another recipient than granted")
+        card = (category == CARD) == (body["stage"] == "card")
+        self._require(card, "SCOPE", index, "a category in the wrong stage")
+        accepted = body["stage"] == "card" or body["accept"] != ""
+        self._require(accepted, "ORDER", index, "identity before an acceptance")
+        look = (manifest, part, _text(body, "request"))
+        self._require(look not in grant.looks, "ORDER", index, "one request, two looks")
+        grant.looks.add(look)
+        refer = grant.refers.get(manifest)
+        if refer is None:
+            known = self._forgotten[Kind.REFER] > 0
+            self._require(known, "ORDER", index, "no such referral was authorised")
+            return
+        inside = category in _names(refer.body, "categories")
+        self._require(inside, "SCOPE", index, "a category that is not in the manifest")
+        there = part < len(_names(refer.body, "categories"))
+        self._require(there, "SCOPE", index, "a part that is not in the manifest")
+        same = refer.parts.setdefault(part, category) == category
+        self._require(same, "SCOPE", index, "one part, two categories")
+        same = body["recipient"] == refer.body["recipient"]
+        self._require(same, "SCOPE", index, "another recipient than the manifest's")
+        before = _number(body, "at") < _number(refer.body, "not_after")
+        self._require(before, "TIME", index, "shared after the referral's term")
+
+    def _require(self, condition: bool, code: str, index: int, detail: str) -> bool:
+        return self._problems.require(condition, code, index, detail)

@@ -1,0 +1,436 @@
+"""The one writer: whatever queued while the last commit ran becomes the next transaction.
+
+Leaves, subtrees and the signed head are written together, so there is nothing to reconcile after
+a crash. State in memory moves only after COMMIT returned; a COMMIT whose outcome is unknown ends
+the process, because signing two roots for one size cannot be taken back.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Generic, NoReturn, TypeVar
+
+from safehand_core import failpoints
+from safehand_core.clock import Clock
+from safehand_core.entropy import Entropy
+from safehand_core.errors import SafehandError
+from safehand_core.reasons import Reason
+from safehand_formats import merkle
+from safehand_formats.checkpoint import Checkpoint
+from safehand_formats.merkle import Frontier
+from safehand_formats.note import NoteSigner
+from safehand_formats.proof import TlogProof
+from safehand_store.engine import begin_read, for_writing
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from safehand_ledger import receipt, rows, startup
+from safehand_ledger.anchor import AnchorFile
+from safehand_ledger.clockguard import ClockGuard
+from safehand_ledger.lanes import MAX_WAITING, Lanes
+from safehand_ledger.receipt import Receipt
+from safehand_ledger.stored import Head
+from safehand_ledger.transaction import Entry, Pending, WriterTransaction
+
+START_DELAY_S: Final = 3.0
+"""Seconds after a start in which stops go alone, so that none waits behind a rush of others."""
+MAX_BATCH: Final = 1024
+"""Operations of one transaction: bounds how long the first of them waits."""
+ANCHOR_DELAY_S: Final = 0.5
+"""Seconds that the anchor may lie behind a commit without a stop, plus one write: below 1."""
+FATAL_EXIT: Final = 70
+"""Exit status of a process whose ledger must be loaded again (EX_SOFTWARE)."""
+
+T = TypeVar("T")
+
+
+def exit_process(why: str) -> NoReturn:
+    """Say why on standard error and end the process at once; nothing more is answered."""
+    print(f"safehand: the ledger writer stopped: {why}", file=sys.stderr, flush=True)
+    os._exit(FATAL_EXIT)
+
+
+@dataclass(frozen=True, slots=True)
+class Committed(Generic[T]):
+    """``value`` is what the operation returned; ``receipts`` holds each entry that it appended or
+    cited, by index, proven under the head that its transaction left."""
+
+    value: T
+    receipts: dict[int, Receipt]
+    head: Head
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    """What a batch left behind: enough to prove each of its entries without the database."""
+
+    head: Head
+    nodes: dict[tuple[int, int], bytes] = field(default_factory=dict)
+    first: int = 0
+    entries: list[Entry] = field(default_factory=list)
+
+    def receipt(self, index: int) -> Receipt:
+        entry = self.entries[index - self.first]
+        path = merkle.inclusion_proof(index, self.head.size, self._node)
+        proof = TlogProof(index, tuple(path), self.head.note).to_text()
+        return Receipt(index, entry.leaf, entry.leaf_hash, proof, entry.opening)
+
+    def _node(self, level: int, index: int) -> bytes:
+        # The left siblings of a new leaf are the frontier before the batch or were completed by
+        # it; the right ones are all new.
+        return self.nodes[(level, index)]
+
+
+class _Job:
+    """An operation, and the latch on which its submitter waits."""
+
+    __slots__ = ("_latch", "error", "operation", "stop", "transaction", "value", "view")
+
+    def __init__(self, operation: Callable[[WriterTransaction], Any], *, stop: bool) -> None:
+        self.operation = operation
+        self.stop = stop
+        self.value: Any = None
+        self.error: BaseException | None = None
+        self.transaction: WriterTransaction | None = None
+        self.view: _View | None = None
+        self._latch = threading.Lock()
+        self._latch.acquire()
+
+    def wait(self) -> None:
+        self._latch.acquire()
+
+    def finish(self) -> None:
+        self._latch.release()
+
+
+class LedgerWriter:
+    """The ledger's only writer. Its tables exist already (the service's migrations).
+
+    ``anchor`` is a file outside the database's directory. ``fatal`` must not return.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        signer: NoteSigner,
+        clock: Clock,
+        entropy: Entropy,
+        anchor: Path,
+        start_delay_s: float = START_DELAY_S,
+        max_batch: int = MAX_BATCH,
+        max_waiting: int = MAX_WAITING,
+        fatal: Callable[[str], NoReturn] = exit_process,
+    ) -> None:
+        self._engine = engine
+        self._signer = signer
+        self._clock = clock
+        self._entropy = entropy
+        self._anchor_path = anchor
+        self._start_delay_s = start_delay_s
+        self._max_batch = max_batch
+        self._fatal = fatal
+        self._lanes: Lanes[_Job] = Lanes(max_waiting)
+        self._closing = threading.Event()
+        self._anchor_due = threading.Event()
+        self._threads: list[threading.Thread] = []
+        self._lock_file: int | None = None
+        self._dead = False
+
+    # --- life ---------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Check what is stored against itself, the key and the anchor, then take operations.
+
+        Raises LEDGER_ROLLED_BACK, LEDGER_CORRUPT, or CONFIG_INVALID (a second writer).
+        """
+        self._lock_file = _lock(Path(str(self._engine.url.database)))
+        try:
+            loaded = startup.load(self._engine, self._signer, self._clock.wall(), self._anchor_path)
+            self._anchor = AnchorFile(self._anchor_path, self._signer.verifier)
+        except BaseException:
+            self._unlock()
+            raise
+        self._head: Head = loaded.head
+        self._frontier: Frontier = loaded.frontier
+        fresh = self._head.size == 0
+        self._guard = ClockGuard(self._clock, self._head.ledger_time, fresh=fresh)
+        delay = 0.0 if fresh else self._start_delay_s
+        self._open_at = self._clock.monotonic() + delay
+        # A connection of its own for the writer's life: no pool traffic on the hot path.
+        self._connection: Connection = for_writing(self._engine.connect())
+        for target, name in ((self._run, "ledger-writer"), (self._follow, "ledger-anchor")):
+            thread = threading.Thread(target=target, name=name, daemon=True)
+            thread.start()
+            self._threads.append(thread)
+
+    def close(self) -> None:
+        """Finish what is queued, write the anchor, let go of the database. Idempotent."""
+        self._lanes.close()
+        self._closing.set()
+        self._anchor_due.set()
+        for thread in self._threads:
+            thread.join()
+        if self._threads:
+            self._threads.clear()
+            self._connection.close()
+            self._anchor.close()
+        self._unlock()
+
+    def __enter__(self) -> LedgerWriter:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # --- what callers ask ---------------------------------------------------------------------
+
+    @property
+    def head(self) -> Head:
+        """The newest committed head."""
+        return self._head
+
+    @property
+    def anchored_size(self) -> int:
+        """Leaves under the head that is in the anchor file."""
+        return self._anchor.size
+
+    @property
+    def now(self) -> int:
+        """``ledger_now`` outside a transaction, seconds since the epoch."""
+        return self._guard.now()
+
+    @property
+    def clock_suspect(self) -> bool:
+        """While true: no release and no deletion that the clock alone would cause."""
+        return self._guard.suspect
+
+    def confirm_clock(self) -> None:
+        """An operator checked the wall clock: believe it again."""
+        self._guard.confirm()
+
+    def starting_for(self) -> float:
+        """Seconds until others than stops are taken; 0 when they are."""
+        return max(0.0, self._open_at - self._clock.monotonic())
+
+    def submit(
+        self,
+        operation: Callable[[WriterTransaction], T],
+        *,
+        stop: bool = False,
+        housekeeping: bool = False,
+    ) -> Committed[T]:
+        """Run ``operation`` in the writer's next transaction; returns when it is durable.
+
+        An operation that raises has changed nothing, and the error is raised here; the others of
+        its transaction are not touched. ``stop`` puts it first and returns only when the anchor
+        holds it. ``housekeeping`` (the service's own sweeps) is not held back after a start.
+
+        Raises LEDGER_STARTING, OVERLOADED, UNAVAILABLE.
+        """
+        if not stop and not housekeeping and (wait := self.starting_for()) > 0:
+            raise SafehandError(Reason.LEDGER_STARTING, retry_after_s=wait)
+        job = _Job(operation, stop=stop)
+        self._lanes.put(job, stop=stop)
+        job.wait()
+        if job.error is not None:
+            raise job.error
+        return self._committed(job)
+
+    def _committed(self, job: _Job) -> Committed[Any]:
+        view, transaction = job.view, job.transaction
+        if view is None or transaction is None:
+            raise SafehandError(Reason.INTERNAL, "an operation ended without an outcome")
+        receipts = {index: view.receipt(index) for index in transaction.appended}
+        older = [index for index in transaction.cited if index not in receipts]
+        if older:
+            head = view.head
+            with begin_read(self._engine) as connection:
+                for index in older:
+                    receipts[index] = receipt.from_stored(connection, index, head.size, head.note)
+        return Committed(job.value, receipts, view.head)
+
+    # --- the writer's thread ------------------------------------------------------------------
+
+    def _run(self) -> None:
+        batch: list[_Job] = []
+        try:
+            while batch := self._lanes.take(self._max_batch):
+                self._transact(batch)
+        except BaseException:
+            # Whatever it was, memory and disk may disagree now. Nothing is acknowledged.
+            self._dead = True
+            self._lanes.close()
+            unknown = SafehandError(Reason.UNAVAILABLE, "the outcome is not known")
+            try:
+                self._fatal("memory and disk may disagree")
+            finally:
+                while batch:
+                    _finish(batch, error=unknown)
+                    batch = self._lanes.take(self._max_batch)
+
+    def _transact(self, batch: list[_Job]) -> None:
+        """One transaction: 1 run the operations, 2 write, 3 commit, 4 remember, 5 answer."""
+        failpoints.hit("consent.writer.begin")
+        pending = Pending(self._head.size)
+        frontier = self._frontier.copy()
+        try:
+            transaction = self._connection.begin()
+            now = self._guard.now()
+            done = [job for job in batch if self._attempt(job, pending, now, len(batch) == 1)]
+            if not done:
+                transaction.rollback()
+                _finish(batch)
+                return
+            view = self._write(pending, frontier, now)
+            failpoints.hit("consent.writer.before_commit")
+        except (SafehandError, SQLAlchemyError, sqlite3.Error) as error:
+            # Clean: nothing is committed and memory has not moved.
+            self._abandon()
+            refusal = SafehandError(Reason.UNAVAILABLE, "the ledger could not be written")
+            refusal.__cause__ = error
+            _finish(batch, error=refusal)
+            return
+        transaction.commit()  # an error here is an unknown outcome: _run makes it fatal
+        self._frontier, self._head = frontier, view.head
+        failpoints.hit("consent.writer.committed")
+        for job in done:
+            job.view = view
+        self._secure(done, view.head)
+        _finish(batch)
+
+    def _attempt(self, job: _Job, pending: Pending, now: int, alone: bool) -> bool:
+        """Run one operation; its refusal undoes its own changes and nothing else.
+
+        An operation alone in its transaction needs no savepoint: the whole is rolled back.
+        """
+        mark = len(pending.entries)
+        transaction = WriterTransaction(self._connection, now, pending, self._entropy)
+        undo = nullcontext() if alone else rows.savepoint(rows.driver(self._connection))
+        try:
+            with undo:
+                try:
+                    job.value = job.operation(transaction)
+                except Exception as error:
+                    job.error = error
+                    del pending.entries[mark:]
+                    raise _Refused from error
+        except _Refused:
+            return False
+        job.transaction = transaction
+        return True
+
+    def _write(self, pending: Pending, frontier: Frontier, now: int) -> _View:
+        """Leaves, openings, subtrees and the signed head. ``frontier`` moves to the new edge."""
+        old, raw = self._head, rows.driver(self._connection)
+        ledger_time = max(old.ledger_time, now)
+        if not pending.entries:
+            if ledger_time == old.ledger_time:
+                return _View(old)
+            head = Head(old.size, old.root, old.note, ledger_time)
+            rows.swap_head(raw, old, head)
+            return _View(head)
+        nodes = {(level, index): value for level, index, value in frontier.nodes()}
+        completed: list[tuple[int, int, bytes]] = []
+        for entry in pending.entries:
+            completed += frontier.append(entry.leaf_hash)
+        nodes.update(((level, index), value) for level, index, value in completed)
+        rows.insert_entries(raw, pending.entries, completed)
+        failpoints.hit("consent.writer.appended")
+        root = frontier.root()
+        note = Checkpoint(self._signer.name, frontier.size, root).sign(self._signer)
+        head = Head(frontier.size, root, note, ledger_time)
+        rows.swap_head(raw, old, head)
+        return _View(head, nodes, old.size, pending.entries)
+
+    def _abandon(self) -> None:
+        """Roll back; if even that fails, the connection goes, and the transaction with it."""
+        try:
+            if self._connection.in_transaction():
+                self._connection.get_transaction().rollback()  # type: ignore[union-attr]
+        except SQLAlchemyError:
+            self._connection.invalidate()
+            self._connection.close()
+            self._connection = for_writing(self._engine.connect())
+
+    # --- the anchor ---------------------------------------------------------------------------
+
+    def _secure(self, done: list[_Job], head: Head) -> None:
+        """Before a stop is answered its head is in the anchor file; others do not wait."""
+        if not any(job.stop for job in done):
+            if head.size > self._anchor.size:
+                self._anchor_due.set()
+            return
+        try:
+            self._anchor.write(head.size, head.note)
+        except OSError as error:
+            # The stop is committed and in force; only its anchor is missing. A repeat finds it.
+            for job in done:
+                if job.stop:
+                    job.error = SafehandError(Reason.UNAVAILABLE, "the anchor is not written")
+                    job.error.__cause__ = error
+            self._anchor_due.set()
+            return
+        failpoints.hit("consent.writer.anchored")
+
+    def _follow(self) -> None:
+        """The lazy anchor: at most a second behind every commit, and once more at the end."""
+        while not self._closing.is_set():
+            self._anchor_due.wait()
+            self._anchor_due.clear()
+            self._closing.wait(ANCHOR_DELAY_S)
+            self._write_anchor()
+        self._threads[0].join()
+        self._write_anchor()
+
+    def _write_anchor(self) -> None:
+        if self._dead:
+            return
+        head = self._head
+        try:
+            self._anchor.write(head.size, head.note)
+        except OSError:
+            self._anchor_due.set()
+
+    def _unlock(self) -> None:
+        if self._lock_file is not None:
+            os.close(self._lock_file)
+            self._lock_file = None
+
+
+class _Refused(Exception):
+    """An operation raised; what it raised is kept with its job."""
+
+
+def _finish(batch: list[_Job], *, error: SafehandError | None = None) -> None:
+    for job in batch:
+        if error is not None:
+            job.error = error
+        job.finish()
+
+
+def _lock(database: Path) -> int:
+    """Hold the writer's lock of ``database``; raises CONFIG_INVALID while another holds it."""
+    path = database.with_name(database.name + "-writer")
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        raise SafehandError(Reason.CONFIG_INVALID, "another process writes this ledger") from error
+    return descriptor

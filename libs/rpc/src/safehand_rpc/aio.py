@@ -1,0 +1,99 @@
+"""The same server on asyncio, for processes whose streams stay open (notify's ``Follow``).
+
+Every decision is the threaded server's: same tables, same checks, same errors.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from safehand_core.clock import Clock
+
+from safehand_rpc.chain import Chain, NoSuchMethod
+from safehand_rpc.checks import MESSAGE_BYTES, Rules
+from safehand_rpc.policy import Policy
+from safehand_rpc.registry import Served, record, register, register_exempt, wrap
+from safehand_rpc.server import (
+    CONNECTION_AGE_S,
+    CONNECTION_GRACE_S,
+    DRAIN_GRACE_S,
+    SETTLE_S,
+    bind,
+    server_options,
+)
+from safehand_rpc.tls import TlsFiles
+
+CONCURRENT_RPCS = 1024
+"""Open streams and calls together; a stream costs a task, not a thread."""
+
+
+class RunningAioServer:
+    """A server that ``build_aio_server`` made. ``port`` is known before ``start``."""
+
+    def __init__(self, server: Any, port: int, servicer: Any, services: Sequence[str]) -> None:
+        self._server = server
+        self._health = servicer
+        self._services = ("", *services)
+        self.port = port
+
+    async def start(self) -> None:
+        """Accept calls, and say SERVING."""
+        await self._server.start()
+        await self.set_serving(True)
+
+    async def set_serving(self, serving: bool) -> None:
+        """Tell health checks whether calls are welcome."""
+        response = health_pb2.HealthCheckResponse
+        for service in self._services:
+            await self._health.set(service, response.SERVING if serving else response.NOT_SERVING)
+
+    async def drain(self, grace_s: float = DRAIN_GRACE_S, *, settle_s: float = SETTLE_S) -> None:
+        """NOT_SERVING, a short wait, no new calls, up to ``grace_s`` for those in flight; streams
+        that are still open then are cancelled."""
+        await self._health.enter_graceful_shutdown()
+        await asyncio.sleep(settle_s)
+        await self._server.stop(grace_s)
+
+    async def wait(self) -> None:
+        """Wait for the end of a drain."""
+        await self._server.wait_for_termination()
+
+
+async def build_aio_server(
+    *,
+    services: Sequence[Served],
+    policy: Policy,
+    tls: TlsFiles,
+    clock: Clock,
+    address: str = "127.0.0.1:0",
+    max_message_bytes: int = MESSAGE_BYTES,
+    method_max_bytes: Mapping[str, int] | None = None,
+    maximum_concurrent_rpcs: int = CONCURRENT_RPCS,
+    connection_age_s: float = CONNECTION_AGE_S,
+    connection_grace_s: float = CONNECTION_GRACE_S,
+) -> RunningAioServer:
+    """As ``server.build_server``, for coroutine handlers and async generators.
+
+    A stream outlives its connection's age by ``connection_grace_s`` at most: clients follow again
+    from their cursor.
+    """
+    rules = Rules(policy, max_message_bytes, method_max_bytes or {})
+    wrapped = wrap(services, rules, Chain(rules, clock), aio=True)
+    server = grpc.aio.server(
+        options=server_options(
+            rules, connection_age_s=connection_age_s, connection_grace_s=connection_grace_s
+        ),
+        maximum_concurrent_rpcs=maximum_concurrent_rpcs,
+    )
+    servicer = health.aio.HealthServicer()
+    names = [descriptor.full_name for _, _, descriptor in services]
+    register(server, wrapped)
+    register_exempt(server, record(health_pb2_grpc.add_HealthServicer_to_server, servicer))
+    server.add_generic_rpc_handlers((NoSuchMethod(clock, aio=True),))
+    running = RunningAioServer(server, bind(server, address, tls), servicer, names)
+    await running.set_serving(False)
+    return running

@@ -1,0 +1,122 @@
+"""A repeated request gets its first answer (PROTOCOL rule 3).
+
+Keyed by (caller, method, request_id) with a hash of the request, looked up and stored inside the
+transaction that does the work. What is stored is a small result, such as a ledger index; bytes
+that were released to a caller are never among it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Final
+
+from safehand_core import canonical
+from safehand_core.canonical import Json
+from safehand_core.errors import SafehandError
+from safehand_core.reasons import Reason
+from sqlalchemy import (
+    Column,
+    Connection,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    bindparam,
+    delete,
+    insert,
+    select,
+)
+
+TABLE_NAME: Final = "idempotency"
+KEEP_S: Final = 7 * 24 * 3600
+"""How long an answer is kept, seconds: longer than any client retries one request."""
+MAX_RESULT_BYTES: Final = 1024
+"""A result is a reference to what was done, not what was sent back."""
+
+
+def table(metadata: MetaData) -> Table:
+    """The table, for a service's own metadata; the functions below use it by its name."""
+    made = Table(
+        TABLE_NAME,
+        metadata,
+        Column("caller", Text, primary_key=True),
+        Column("method", Text, primary_key=True),
+        Column("request_id", Text, primary_key=True),
+        Column("request_hash", LargeBinary, nullable=False),
+        Column("result", LargeBinary, nullable=False),
+        Column("at", Integer, nullable=False),
+        sqlite_with_rowid=False,
+        sqlite_strict=True,
+    )
+    Index(f"{TABLE_NAME}_at", made.c.at)
+    return made
+
+
+_T: Final = table(MetaData())
+_LOOKUP: Final = select(_T.c.request_hash, _T.c.result).where(
+    _T.c.caller == bindparam("caller"),
+    _T.c.method == bindparam("method"),
+    _T.c.request_id == bindparam("request_id"),
+)
+_REMEMBER: Final = insert(_T)
+_PRUNE: Final = delete(_T).where(_T.c.at < bindparam("before"))
+
+
+def hash_request(data: bytes) -> bytes:
+    """The hash that tells a repeat from another request: SHA-256 of its deterministic bytes."""
+    return hashlib.sha256(data).digest()
+
+
+def lookup(
+    connection: Connection, caller: str, method: str, request_id: str, request_hash: bytes
+) -> dict[str, Json] | None:
+    """What ``remember`` stored for this request, or None for a new one.
+
+    Raises REQUEST_ID_REUSED when the same id came with another request.
+    """
+    row = connection.execute(
+        _LOOKUP, {"caller": caller, "method": method, "request_id": request_id}
+    ).first()
+    if row is None:
+        return None
+    if row.request_hash != request_hash:
+        raise SafehandError(Reason.REQUEST_ID_REUSED)
+    return canonical.decode_object(row.result, max_bytes=MAX_RESULT_BYTES)
+
+
+def remember(
+    connection: Connection,
+    caller: str,
+    method: str,
+    request_id: str,
+    request_hash: bytes,
+    result: Mapping[str, Json],
+    *,
+    at: int,
+) -> None:
+    """Store the result of a new request (call ``lookup`` first, in the same transaction).
+
+    ``at``: seconds since the epoch, for ``prune``. Raises TOO_LARGE above 1 KiB.
+    """
+    data = canonical.encode(dict(result))
+    if len(data) > MAX_RESULT_BYTES:
+        raise SafehandError(Reason.TOO_LARGE, "an idempotent result is a reference, not a copy")
+    connection.execute(
+        _REMEMBER,
+        {
+            "caller": caller,
+            "method": method,
+            "request_id": request_id,
+            "request_hash": request_hash,
+            "result": data,
+            "at": at,
+        },
+    )
+
+
+def prune(connection: Connection, *, now: int) -> int:
+    """Forget results older than ``KEEP_S``; returns how many."""
+    return connection.execute(_PRUNE, {"before": now - KEEP_S}).rowcount

@@ -1,0 +1,67 @@
+"""What a consumer has applied: once in effect, in the source's own order (DESIGN 4).
+
+Events are applied strictly in sequence, so one row per source says it all: everything up to it is
+applied, nothing behind it is. The row moves in the transaction of the effect.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import Column, Connection, Integer, MetaData, Table, Text, bindparam, select, text
+
+TABLE_NAME: Final = "inbox"
+
+
+class GapError(Exception):
+    """An event came before the ones between it and ``last``: fetch those first.
+
+    Attributes:
+        source: whose sequence it is.
+        last: the last sequence number that was applied.
+    """
+
+    def __init__(self, source: str, last: int) -> None:
+        self.source = source
+        self.last = last
+        super().__init__(f"a gap in the sequence of {source} after {last}")
+
+
+def define(metadata: MetaData) -> Table:
+    """The table, for a service's own metadata; the functions below use it by its name."""
+    return Table(
+        TABLE_NAME,
+        metadata,
+        Column("source", Text, primary_key=True),
+        Column("sequence", Integer, nullable=False),
+        sqlite_with_rowid=False,
+        sqlite_strict=True,
+    )
+
+
+_T: Final = define(MetaData())
+_POSITION: Final = select(_T.c.sequence).where(_T.c.source == bindparam("source"))
+_MOVE: Final = text(
+    f"INSERT INTO {TABLE_NAME} (source, sequence) VALUES (:source, :sequence) "  # noqa: S608
+    f"ON CONFLICT (source) DO UPDATE SET sequence = excluded.sequence"
+)
+
+
+def position(connection: Connection, source: str) -> int:
+    """The last sequence number of ``source`` that was applied; 0 before the first."""
+    return connection.execute(_POSITION, {"source": source}).scalar_one_or_none() or 0
+
+
+def first_time(connection: Connection, source: str, sequence: int) -> bool:
+    """Whether to apply this event now; if so, it counts as applied when the transaction commits.
+
+    False: it was applied before. Raises GapError when earlier events are missing; then nothing
+    is changed. Call it in a write transaction, before the effect.
+    """
+    last = position(connection, source)
+    if sequence <= last:
+        return False
+    if sequence > last + 1:
+        raise GapError(source, last)
+    connection.execute(_MOVE, {"source": source, "sequence": sequence})
+    return True

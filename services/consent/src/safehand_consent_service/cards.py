@@ -1,0 +1,99 @@
+"""Her paper card and her PIN, and what is kept of them.
+
+The card is twelve digits with a Luhn check digit, the PIN six. Both are far too short to be safe
+against somebody who holds the database, so neither is stored under a plain hash: the card as an
+HMAC and the PIN as Argon2id of an HMAC, both under peppers that lie in the keystore only. Online
+guessing is bounded by the throttle (``sessions``).
+"""
+
+from __future__ import annotations
+
+import hmac
+from typing import Final
+
+from argon2 import PasswordHasher, Type
+from argon2.exceptions import VerifyMismatchError
+from safehand_core.errors import SafehandError
+from safehand_core.keystore import Keystore
+from safehand_core.reasons import Reason
+
+CARD_DIGITS: Final = 12
+CARD_PEPPER: Final = "card-pepper"
+PIN_PEPPER: Final = "pin-pepper"
+REQUEST_PEPPER: Final = "request-pepper"
+
+# Argon2id (RFC 9106). 19 MiB, two passes, one lane is OWASP's minimum for online sign-in: about
+# 20 ms of one core here. More would let few guesses at once exhaust a small machine's memory, and
+# adds nothing against a thief: six digits fall to any setting once the pepper is stolen too.
+ARGON2_MEMORY_KIB: Final = 19 * 1024
+ARGON2_PASSES: Final = 2
+ARGON2_LANES: Final = 1
+
+_DUMMY_PIN: Final = "no PIN has letters"
+
+
+def luhn_valid(digits: str) -> bool:
+    """Whether the last digit is the Luhn check digit of the others (ISO/IEC 7812-1, annex B)."""
+    total = 0
+    for position, character in enumerate(reversed(digits)):
+        value = int(character) * (2 if position % 2 else 1)
+        total += value - 9 if value > 9 else value
+    return total % 10 == 0
+
+
+def require_card(card_number: str) -> None:
+    """Raise MALFORMED unless it is twelve ASCII digits with a right check digit.
+
+    It is computed from the digits alone, so it tells nothing about who exists.
+    """
+    plain = len(card_number) == CARD_DIGITS and card_number.isascii() and card_number.isdecimal()
+    if not plain or not luhn_valid(card_number):
+        raise SafehandError(
+            Reason.MALFORMED, "a card number has a wrong digit", metadata={"field": "card_number"}
+        )
+
+
+class Cards:
+    """The functions that need a pepper. Peppers are made at their first use and never change."""
+
+    def __init__(self, keystore: Keystore) -> None:
+        self._card_pepper = keystore.secret(CARD_PEPPER)
+        self._pin_pepper = keystore.secret(PIN_PEPPER)
+        self._request_pepper = keystore.secret(REQUEST_PEPPER)
+        self._hasher = PasswordHasher(
+            time_cost=ARGON2_PASSES,
+            memory_cost=ARGON2_MEMORY_KIB,
+            parallelism=ARGON2_LANES,
+            type=Type.ID,
+        )
+        self._dummy_hash = self._hasher.hash(self._peppered(_DUMMY_PIN))
+
+    def card_hmac(self, card_number: str) -> bytes:
+        """What a card is found by: 32 bytes."""
+        return hmac.digest(self._card_pepper, card_number.encode("ascii"), "sha256")
+
+    def pin_hash(self, pin: str) -> str:
+        """What is stored of a PIN: an Argon2id string. Slow; call it outside of transactions."""
+        return self._hasher.hash(self._peppered(pin))
+
+    def pin_matches(self, pin_hash: str | None, pin: str) -> bool:
+        """Whether ``pin`` is the one; for an unknown card (None) false after the same work."""
+        try:
+            self._hasher.verify(pin_hash or self._dummy_hash, self._peppered(pin))
+        except VerifyMismatchError:
+            return False
+        return pin_hash is not None
+
+    def request_hash(self, request: bytes) -> bytes:
+        """Tells a repeat from another request: 32 bytes.
+
+        Keyed, because a request may hold a card and a PIN, which a plain hash would give away.
+        """
+        return hmac.digest(self._request_pepper, request, "sha256")
+
+    def caller(self, subject_id: str) -> str:
+        """The caller column of an idempotency row of hers: a row alone does not name her."""
+        return "person/" + hmac.digest(self._request_pepper, subject_id.encode(), "sha256").hex()
+
+    def _peppered(self, pin: str) -> bytes:
+        return hmac.digest(self._pin_pepper, pin.encode("utf-8"), "sha256")

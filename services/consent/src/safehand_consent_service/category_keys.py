@@ -1,0 +1,240 @@
+"""Category keys: one random key per (grant, category), wrapped under a KEK outside the database.
+
+The database holds wrapped keys and the number of the current epoch; the KEK of an epoch is the
+file ``kek-<epoch>`` of the keystore directory, in no backup. Destroying a key takes two steps: its
+row is deleted at once, and the next roll destroys the KEK under which every old copy of the row
+was wrapped (DESIGN 3.4, PROTOCOL step 15).
+
+Functions that take ``connection`` run inside the writer's transaction: which epoch is current is
+read there, so a grant made during a roll is wrapped under the epoch that holds when it commits.
+Nothing remembers an epoch outside a transaction.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from safehand_core import failpoints
+from safehand_core.entropy import Entropy
+from safehand_core.errors import SafehandError
+from safehand_core.keystore import (
+    fsync_directory,
+    make_private_dir,
+    read_private,
+    require_private,
+    write_atomic,
+)
+from safehand_core.reasons import Reason
+from safehand_formats import wraps
+from safehand_store.engine import begin_read, begin_write
+from sqlalchemy import Connection, Engine, delete, func, insert, select, update
+
+from safehand_consent_service.tables import category_key, kek_epoch
+
+FIRST_EPOCH: Final = 1
+_CURRENT: Final = "current"
+_RETIRED: Final = "retired"
+_FILE: Final = re.compile(r"kek-([1-9][0-9]{0,15})")
+_LEFTOVER: Final = ".kek-*.tmp"
+"""What a crash while a KEK file was written leaves behind; nothing was ever wrapped under it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rolled:
+    """The new epoch, and how many live keys were wrapped again."""
+
+    epoch: int
+    rewrapped: int
+
+
+RunInWriter = Callable[[Callable[[Connection], Rolled]], Rolled]
+"""Runs a function in one transaction of the ledger's writer, returns after its commit."""
+
+
+class KekRing:
+    """The KEKs of this process. Call ``start`` once before anything else; safe for threads."""
+
+    def __init__(self, directory: Path, engine: Engine, entropy: Entropy) -> None:
+        self._directory = directory
+        self._engine = engine
+        self._entropy = entropy
+        self._keks: dict[int, bytes] = {}
+        self._lock = threading.Lock()
+        self._rolling = threading.Lock()
+
+    def start(self, now: int) -> None:
+        """Make the first epoch, or finish a roll that a crash left open, either way.
+
+        Before the writer starts. A KEK newer than the current epoch never wrapped a committed
+        row; one older wraps no row any more: both are destroyed. Where the current epoch's own
+        file is gone (a database from a copy) a new epoch begins, and the old rows open no more.
+        """
+        make_private_dir(self._directory)
+        require_private(self._directory)
+        for leftover in self._directory.glob(_LEFTOVER):
+            leftover.unlink()
+        with begin_read(self._engine) as connection:
+            epoch = _current(connection)
+        if epoch is None or epoch not in self._on_disk():
+            fresh = self._new_file(epoch)
+            with begin_write(self._engine) as connection:
+                _begin(connection, fresh, now)
+        self._destroy_unused()
+
+    # --- inside the writer's transaction ---------------------------------------------------
+
+    def make_keys(self, connection: Connection, grant_id: str, categories: Iterable[str]) -> None:
+        """Insert a fresh key for each category of a new grant, under the current epoch."""
+        epoch = _require_current(connection)
+        kek = self._require_kek(epoch)
+        for category in sorted(set(categories)):
+            key = wraps.new_category_key(self._entropy)
+            wrapped = wraps.seal_category_key(kek, epoch, grant_id, category, key, self._entropy)
+            connection.execute(
+                insert(category_key).values(
+                    grant_id=grant_id, category=category, epoch=epoch, wrapped=wrapped
+                )
+            )
+
+    def delete_keys(self, connection: Connection, grant_id: str) -> int:
+        """Delete every key of a grant that has become final; returns how many there were."""
+        statement = delete(category_key).where(category_key.c.grant_id == grant_id)
+        return connection.execute(statement).rowcount
+
+    # --- outside it ------------------------------------------------------------------------
+
+    def open_key(self, grant_id: str, category: str) -> bytes | None:
+        """The category key (32 bytes), or None where its row is gone: final, or never made.
+
+        Raises LEDGER_CORRUPT where the row is there and its KEK is not.
+        """
+        for last_try in (False, True):
+            with begin_read(self._engine) as connection:
+                row = connection.execute(
+                    select(category_key.c.epoch, category_key.c.wrapped).where(
+                        category_key.c.grant_id == grant_id, category_key.c.category == category
+                    )
+                ).first()
+            if row is None:
+                return None
+            # A roll may destroy the row's KEK between the reading and here: then look again.
+            kek = self._require_kek(row.epoch) if last_try else self._kek(row.epoch)
+            if kek is not None:
+                return wraps.open_category_key(kek, row.epoch, grant_id, category, row.wrapped)
+        raise AssertionError("unreachable")
+
+    def roll(self, run: RunInWriter, now: int) -> Rolled:
+        """Replace the KEK: PROTOCOL step 15, in its order. One roll at a time.
+
+        A failure before the commit leaves the old epoch in force; the unused new file goes with
+        the next roll or start.
+        """
+        with self._rolling:
+            with begin_read(self._engine) as connection:
+                old = _require_current(connection)
+            fresh = self._new_file(old)
+            failpoints.hit("consent.keys.new_kek")
+            rolled = run(lambda connection: self._rewrap(connection, fresh, now))
+            failpoints.hit("consent.keys.rewrapped")
+            self._destroy_unused()
+            return rolled
+
+    # --- pieces ----------------------------------------------------------------------------
+
+    def _rewrap(self, connection: Connection, fresh: int, now: int) -> Rolled:
+        if fresh <= _require_current(connection):
+            raise SafehandError(Reason.STATE_CONFLICT, "another roll came first")
+        new_kek = self._require_kek(fresh)
+        _begin(connection, fresh, now)
+        count = 0
+        rows = connection.execute(select(category_key)).all()
+        for row in rows:
+            old_kek = self._kek(row.epoch)
+            if old_kek is None:
+                continue  # lost already, as ``start`` says
+            place = (row.grant_id, row.category)
+            key = wraps.open_category_key(old_kek, row.epoch, *place, row.wrapped)
+            wrapped = wraps.seal_category_key(new_kek, fresh, *place, key, self._entropy)
+            connection.execute(
+                update(category_key)
+                .where(
+                    category_key.c.grant_id == row.grant_id,
+                    category_key.c.category == row.category,
+                )
+                .values(epoch=fresh, wrapped=wrapped)
+            )
+            count += 1
+        return Rolled(fresh, count)
+
+    def _new_file(self, above: int | None) -> int:
+        """Write a KEK of an epoch that never was, durably; returns the epoch."""
+        with begin_read(self._engine) as connection:
+            known = connection.execute(select(func.max(kek_epoch.c.epoch))).scalar()
+        fresh = max([FIRST_EPOCH - 1, above or 0, known or 0, *self._on_disk()]) + 1
+        kek = self._entropy.bytes(wraps.KEY_BYTES)
+        write_atomic(self._path(fresh), kek)
+        with self._lock:
+            self._keks[fresh] = kek
+        return fresh
+
+    def _destroy_unused(self) -> None:
+        """Unlink every KEK that is not the current epoch's, and forget its bytes."""
+        with begin_read(self._engine) as connection:
+            keep = _require_current(connection)
+            in_use = set(connection.execute(select(category_key.c.epoch).distinct()).scalars())
+        for epoch in set(self._on_disk()) - in_use - {keep}:
+            self._path(epoch).unlink(missing_ok=True)
+            with self._lock:
+                self._keks.pop(epoch, None)
+        fsync_directory(self._directory)
+
+    def _kek(self, epoch: int) -> bytes | None:
+        with self._lock:
+            known = self._keks.get(epoch)
+            if known is None and self._path(epoch).exists():
+                known = self._keks[epoch] = read_private(self._path(epoch))
+            return known
+
+    def _require_kek(self, epoch: int) -> bytes:
+        kek = self._kek(epoch)
+        if kek is None:
+            raise SafehandError(Reason.LEDGER_CORRUPT, "the key-encryption key of a row is gone")
+        return kek
+
+    def _path(self, epoch: int) -> Path:
+        return self._directory / f"kek-{epoch}"
+
+    def _on_disk(self) -> list[int]:
+        return list(_epochs(path.name for path in self._directory.iterdir()))
+
+
+def _epochs(names: Iterable[str]) -> Iterator[int]:
+    for name in names:
+        if match := _FILE.fullmatch(name):
+            yield int(match[1])
+
+
+def _current(connection: Connection) -> int | None:
+    statement = select(kek_epoch.c.epoch).where(kek_epoch.c.state == _CURRENT)
+    return connection.execute(statement).scalar_one_or_none()
+
+
+def _require_current(connection: Connection) -> int:
+    epoch = _current(connection)
+    if epoch is None:
+        raise SafehandError(Reason.LEDGER_CORRUPT, "there is no current epoch")
+    return epoch
+
+
+def _begin(connection: Connection, epoch: int, now: int) -> None:
+    connection.execute(
+        update(kek_epoch)
+        .where(kek_epoch.c.state == _CURRENT)
+        .values(state=_RETIRED, retired_at=now)
+    )
+    connection.execute(insert(kek_epoch).values(epoch=epoch, state=_CURRENT, made_at=now))

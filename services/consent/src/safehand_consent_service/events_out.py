@@ -1,0 +1,68 @@
+"""Consent's own events: which there are, and whom each is for (DESIGN 4, PROTOCOL rule 9).
+
+One outbox row per audience, in the transaction that made the event true. What the referral
+service does with the end of a grant rests on this sequence and on no bus.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from safehand.events.v1 import events_pb2
+from safehand_store import outbox
+from sqlalchemy import Connection, Row
+
+SOURCE: Final = "consent"
+"""The first half of every event id."""
+
+_REFERRAL: Final = "service/referral"
+
+
+def granted(connection: Connection, grant: str, releasing: str, at: int) -> None:
+    """She granted: for the releasing agency, which may now send, and the referral service."""
+    _grant_event(
+        connection, events_pb2.EVENT_TYPE_CONSENT_GRANTED, grant, [f"agency/{releasing}"], at
+    )
+
+
+def ended(connection: Connection, row: Row[Any], at: int) -> None:
+    """Sharing under the grant ``row`` ended, whatever ended it: for both agencies."""
+    _grant_event(
+        connection, events_pb2.EVENT_TYPE_CONSENT_ENDED, row.grant_id, _both(row), at
+    )
+
+
+def resumed(connection: Connection, row: Row[Any], at: int) -> None:
+    """She resumed sharing within the window: for the same parties as ``ended``."""
+    _grant_event(
+        connection, events_pb2.EVENT_TYPE_CONSENT_RESUMED, row.grant_id, _both(row), at
+    )
+
+
+def disclosed(connection: Connection, referral: str, releasing: str, at: int) -> None:
+    """A part of a referral was or may have been opened: for the releasing agency."""
+    _append(
+        connection,
+        events_pb2.EVENT_TYPE_CONSENT_DISCLOSED,
+        f"referrals/{referral}",
+        [f"agency/{releasing}", _REFERRAL],
+        at,
+    )
+
+
+def _both(row: Row[Any]) -> list[str]:
+    return [f"agency/{row.releasing}", f"agency/{row.recipient}"]
+
+
+def _grant_event(
+    connection: Connection, kind: int, grant: str, agencies: Sequence[str], at: int
+) -> None:
+    _append(connection, kind, f"grants/{grant}", [*agencies, _REFERRAL], at)
+
+
+def _append(
+    connection: Connection, kind: int, resource: str, audiences: Sequence[str], at: int
+) -> None:
+    for audience in audiences:
+        outbox.append(connection, type=kind, time=at, audience=audience, resource=resource)

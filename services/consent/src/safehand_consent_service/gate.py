@@ -1,0 +1,194 @@
+"""The release gate: between a key's ledger entry and its answer stands her stop.
+
+One gate per grant, in the process of the writer: a flag and the releases that are on their way
+out (PROTOCOL rule 2). A stop raises the flag, waits until nobody is on the way out, and only then
+queues; a release enters after its DISCLOSE is committed and leaves when its RPC has ended. So
+nothing is handed to the transport after a stop was answered.
+
+What raises is told apart by ledger index, because a slow thread may report an old RESUME after a
+newer STOP: the gate stays up while the newest STOP that it heard of is newer than the newest
+RESUME. After a restart every flag is down, which is safe: no release is in flight, and the
+writer refuses by what is on record.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from safehand_core.errors import SafehandError
+from safehand_core.reasons import Reason
+
+CANCEL_AFTER_S: Final = 1.0
+"""A release longer than this on its way out is cancelled by a stop: a recipient that does not
+read must not delay her."""
+
+NEVER: Final = -1
+"""No such ledger entry yet."""
+
+
+class Call(Protocol):
+    """What the gate needs of a ``grpc.ServicerContext``."""
+
+    def add_callback(self, callback: Callable[[], None]) -> bool:
+        """Run ``callback`` when the RPC has ended; False when it has ended already."""
+        ...
+
+    def cancel(self) -> object:
+        """End the RPC now: no byte of an answer leaves after this returns."""
+        ...
+
+
+@dataclass(eq=False, slots=True)
+class Passage:
+    """One release on its way out."""
+
+    grant: str
+    call: Call
+    since: float
+
+
+@dataclass(slots=True)
+class _Gate:
+    raisers: int = 0
+    stopped_at: int = NEVER
+    resumed_at: int = NEVER
+    inside: set[Passage] = field(default_factory=set)
+
+    @property
+    def up(self) -> bool:
+        return self.raisers > 0 or self.stopped_at > self.resumed_at
+
+    @property
+    def idle(self) -> bool:
+        return not self.inside and self.raisers == 0 and self.stopped_at == NEVER
+
+
+class Raised:
+    """A flag that one stop holds up. End it with exactly one of ``keep`` and ``drop``."""
+
+    def __init__(self, gates: Gates, grant: str) -> None:
+        self._gates = gates
+        self._open = True
+        self.grant = grant
+
+    def keep(self, stop_index: int) -> None:
+        """The STOP (or REVOKE, EXPIRE) at ``stop_index`` is on record: up until a later RESUME."""
+        self._end(stop_index)
+
+    def drop(self) -> None:
+        """The stop failed cleanly: lowered unless another stop holds it or one is on record."""
+        self._end(NEVER)
+
+    def _end(self, stop_index: int) -> None:
+        if self._open:
+            self._open = False
+            self._gates._let_go(self.grant, stop_index)
+
+
+class Gates:
+    """All gates of the process. Every method is safe from any thread; only draining waits."""
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self._changed = threading.Condition()
+        self._gates: dict[str, _Gate] = {}
+
+    def raise_and_drain(self, grant: str, cancel_after_s: float = CANCEL_AFTER_S) -> Raised:
+        """Raise the flag of ``grant`` and return when no release of it is on its way out.
+
+        Waits at most about ``cancel_after_s`` seconds. Two stops of one grant may do this at the
+        same time; neither waits for the other.
+        """
+        return self.raise_all([grant], cancel_after_s)[0]
+
+    def raise_all(
+        self, grants: Iterable[str], cancel_after_s: float = CANCEL_AFTER_S
+    ) -> list[Raised]:
+        """As ``raise_and_drain`` for several grants, in id order; all flags go up first."""
+        ordered = sorted(set(grants))
+        with self._changed:
+            for grant in ordered:
+                self._gates.setdefault(grant, _Gate()).raisers += 1
+        for grant in ordered:
+            self._drain(grant, cancel_after_s)
+        return [Raised(self, grant) for grant in ordered]
+
+    def lower(self, grant: str, resume_index: int) -> None:
+        """A RESUME at ``resume_index`` is on record; a STOP behind it keeps the flag up."""
+        with self._changed:
+            gate = self._gates.get(grant)
+            if gate is not None:
+                gate.resumed_at = max(gate.resumed_at, resume_index)
+
+    def is_up(self, grant: str) -> bool:
+        with self._changed:
+            gate = self._gates.get(grant)
+            return gate is not None and gate.up
+
+    def enter(self, grant: str, call: Call) -> Passage:
+        """Go in, to be left by itself when the RPC of ``call`` ends.
+
+        Raises CONSENT_ENDED when the flag is up, UNAVAILABLE when the RPC is over already.
+        """
+        with self._changed:
+            gate = self._gates.setdefault(grant, _Gate())
+            if gate.up:
+                raise SafehandError(Reason.CONSENT_ENDED)
+            passage = Passage(grant, call, self._monotonic())
+            gate.inside.add(passage)
+        if not call.add_callback(lambda: self.leave(passage)):
+            self.leave(passage)
+            raise SafehandError(Reason.UNAVAILABLE, "the call ended before its answer")
+        return passage
+
+    def hand_over(self, passage: Passage, tell: Callable[[], None] | None = None) -> None:
+        """The answer goes to the transport now; ``tell`` runs while nobody can finish draining.
+
+        Raises CONSENT_ENDED when a stop has put this release out of the gate meanwhile.
+        """
+        with self._changed:
+            gate = self._gates.get(passage.grant)
+            if gate is None or passage not in gate.inside:
+                raise SafehandError(Reason.CONSENT_ENDED)
+            if tell is not None:
+                tell()
+
+    def leave(self, passage: Passage) -> None:
+        """Out again; a second time does nothing."""
+        with self._changed:
+            gate = self._gates.get(passage.grant)
+            if gate is None:
+                return
+            gate.inside.discard(passage)
+            if gate.idle:
+                del self._gates[passage.grant]
+            self._changed.notify_all()
+
+    def _drain(self, grant: str, cancel_after_s: float) -> None:
+        while True:
+            with self._changed:
+                inside = self._gates[grant].inside
+                now = self._monotonic()
+                late = [p for p in inside if now - p.since >= cancel_after_s]
+                if not inside:
+                    return
+                if not late:
+                    oldest = min(p.since for p in inside)
+                    self._changed.wait(max(0.0, oldest + cancel_after_s - now))
+                    continue
+            for passage in late:
+                # Outside the lock: cancelling may run the termination callback in this thread.
+                passage.call.cancel()
+                self.leave(passage)
+
+    def _let_go(self, grant: str, stop_index: int) -> None:
+        with self._changed:
+            gate = self._gates[grant]
+            gate.raisers -= 1
+            gate.stopped_at = max(gate.stopped_at, stop_index)
+            if gate.idle:
+                del self._gates[grant]

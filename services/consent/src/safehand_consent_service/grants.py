@@ -1,0 +1,182 @@
+"""Her yes: the terms she may agree to, and the one transaction that records them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final, cast
+
+from safehand_core import canonical, ids
+from safehand_core.canonical import Json
+from safehand_core.errors import SafehandError
+from safehand_core.reasons import Reason
+from safehand_core.words import CARD, CATEGORIES, PURPOSES
+from safehand_formats.kinds import SECRET_BYTES, Kind, grant_tag
+from safehand_ledger.receipt import Receipt
+from safehand_ledger.transaction import WriterTransaction
+from sqlalchemy import Row, insert
+
+from safehand_consent_service import (
+    agencies,
+    events_out,
+    grant_leaves,
+    grant_state,
+    protocols,
+    sessions,
+    subjects,
+)
+from safehand_consent_service.context import Context, Request, earlier, remember
+from safehand_consent_service.tables import ACTIVE
+from safehand_consent_service.tables import grant as consent_grant
+
+DAY_S: Final = 24 * 3600
+DEFAULT_TERM_S: Final = 90 * DAY_S
+"""Where she sets no end: the middle of what shelters and releases use, and half of the limit."""
+MAX_TERM_S: Final = 180 * DAY_S
+"""The longest a consent may run; a new one may follow."""
+ERASE_AFTER_S: Final = 30 * DAY_S
+"""Where she sets no date: how long after the end the recipient has to erase what it holds."""
+LATEST_S: Final = 253_402_300_799
+"""The last second of the year 9999: what a protobuf Timestamp can hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What she agrees to, well formed. Times are seconds since the epoch; None: the default.
+
+    Raises MALFORMED for a word that is not on its list, or the same agency twice.
+    """
+
+    releasing: str
+    recipient: str
+    purpose: str
+    categories: tuple[str, ...]
+    notice: str
+    language: str
+    given_how: str
+    present: str
+    expires_at: int | None = None
+    erase_by: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.releasing == self.recipient:
+            raise _malformed("terms.recipient_agency", "an agency cannot be its own recipient")
+        if self.purpose not in PURPOSES:
+            raise _malformed("terms.purpose", "the purpose is not on the list")
+        if not set(self.categories) <= CATEGORIES.keys():
+            raise _malformed("terms.categories", "a category is not on the list")
+
+    def all_categories(self) -> list[str]:
+        """Sorted, with CARD, which every consent contains."""
+        return sorted({*self.categories, CARD})
+
+    def times(self, now: int) -> tuple[int, int]:
+        """``(expires_at, erase_by)`` for a consent given at ``now``; raises EXPIRY_INVALID."""
+        expires_at = now + DEFAULT_TERM_S if self.expires_at is None else self.expires_at
+        if not now < expires_at <= now + MAX_TERM_S:
+            raise SafehandError(Reason.EXPIRY_INVALID, "the end is not within 180 days")
+        erase_by = expires_at + ERASE_AFTER_S if self.erase_by is None else self.erase_by
+        if not expires_at <= erase_by <= LATEST_S:
+            raise SafehandError(Reason.EXPIRY_INVALID, "the erase-by date is before the end")
+        return expires_at, erase_by
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """The grant's row as it is now, and the receipt of its GRANT leaf."""
+
+    row: Row[Any]
+    receipt: Receipt
+
+
+def give(
+    context: Context, session: bytes, subject_id: str, terms: Terms, request: Request
+) -> Granted:
+    """Record her consent. ``subject_id`` is whose ``session`` it is; the writer asks again.
+
+    Raises SESSION_INVALID, EXPIRY_INVALID, AGENCY_UNKNOWN, NOT_FOUND (the releasing agency does
+    not know her), PROTOCOL_MISSING.
+    """
+
+    def operation(txn: WriterTransaction) -> Row[Any]:
+        if sessions.require(txn.connection, session, txn.now) != subject_id:
+            raise SafehandError(Reason.SESSION_INVALID)
+        found = earlier(txn.connection, request)
+        if found is None:
+            grant_id = _record(context, txn, subject_id, terms)
+            remember(txn, request, {"grant": grant_id})
+        else:
+            grant_id = cast(str, found["grant"])
+        row = grant_state.require_hers(txn.connection, grant_id, subject_id)
+        txn.cite(row.grant_index)
+        return row
+
+    done = context.writer.submit(operation)
+    context.wake()
+    return Granted(done.value, done.receipts[done.value.grant_index])
+
+
+def _record(context: Context, txn: WriterTransaction, subject_id: str, terms: Terms) -> str:
+    expires_at, erase_by = terms.times(txn.now)
+    for agency in (terms.releasing, terms.recipient):
+        agencies.require(txn.connection, agency)
+    if not subjects.knows(txn.connection, terms.releasing, subject_id):
+        raise SafehandError(Reason.NOT_FOUND, "the releasing agency does not know her")
+    categories = terms.all_categories()
+    filed = protocols.require_live(
+        txn.connection,
+        terms.releasing,
+        terms.recipient,
+        terms.purpose,
+        # Every protocol carries the card: it is what a referral consists of at the least.
+        [category for category in categories if category != CARD],
+        txn.now,
+    )
+    grant_id = ids.new_id(context.entropy)
+    secret = context.entropy.bytes(SECRET_BYTES)
+    body: dict[str, Json] = {
+        "kind": Kind.GRANT.name,
+        "grant": grant_id,
+        "releasing": terms.releasing,
+        "recipient": terms.recipient,
+        "purpose": terms.purpose,
+        "categories": list(categories),
+        "issued_at": txn.now,
+        "expires_at": expires_at,
+        "erase_by": erase_by,
+        "redisclosure": "none",
+        "notice": terms.notice,
+        "language": terms.language,
+        "given_how": terms.given_how,
+        "present": terms.present,
+        "protocol": filed.digest,
+    }
+    index = txn.append(Kind.GRANT, grant_tag(Kind.GRANT, secret, 0), body)
+    txn.connection.execute(
+        insert(consent_grant).values(
+            grant_id=grant_id,
+            subject_id=subject_id,
+            releasing=terms.releasing,
+            recipient=terms.recipient,
+            purpose=terms.purpose,
+            categories=canonical.encode(list(categories)).decode(),
+            issued_at=txn.now,
+            expires_at=expires_at,
+            erase_by=erase_by,
+            notice=terms.notice,
+            language=terms.language,
+            given_how=terms.given_how,
+            present=terms.present,
+            protocol=filed.digest,
+            secret=secret,
+            state=ACTIVE,
+            grant_index=index,
+        )
+    )
+    grant_leaves.note(txn.connection, grant_id, index, Kind.GRANT)
+    context.keks.make_keys(txn.connection, grant_id, categories)
+    events_out.granted(txn.connection, grant_id, terms.releasing, txn.now)
+    return grant_id
+
+
+def _malformed(field: str, detail: str) -> SafehandError:
+    return SafehandError(Reason.MALFORMED, detail, metadata={"field": field})

@@ -1,0 +1,272 @@
+"""ReleaseKey: one part's inner wrap for a ledger entry, in exactly the order of DESIGN 3.4.
+
+(a) who asks, by certificate, manifest, grant and signature, and what is on file about the
+    referral; (b) the outer wrap opens in memory and is the one that the sender signed for;
+(c) DISCLOSE, on the condition that at that point of the ledger's order everything still holds;
+(d) the grant's gate, which her stop closes before it queues.
+
+What is released is stored nowhere. A repeated request is checked all over again and cites its old
+entry; nothing on this path remembers a verdict.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from safehand.consent.v1 import consent_pb2
+from safehand_core import failpoints
+from safehand_core.errors import SafehandError
+from safehand_core.reasons import Reason
+from safehand_core.words import STAGES
+from safehand_formats import fields, wraps
+from safehand_formats.answer import ACCEPT
+from safehand_formats.kinds import Kind
+from safehand_formats.release_request import ReleaseRequest, SignedReleaseRequest
+from safehand_ledger.receipt import Receipt
+from safehand_ledger.transaction import WriterTransaction
+from safehand_rpc.identity import Principal
+from safehand_store.engine import begin_read
+from sqlalchemy import Connection, Row, and_, bindparam, func, insert, select
+
+from safehand_consent_service import events_out, grant_leaves, grant_state, referred, tables
+from safehand_consent_service.context import Context, Request, earlier, remember
+from safehand_consent_service.gate import Call
+from safehand_consent_service.refused_looks import UNVERIFIED, RefusedLook
+
+METHOD: Final = "ReleaseKey"
+LOOKS: Final = 60
+"""New looks of one recipient at one referral within ``LOOKS_WINDOW_S``: a team that opens every
+part of a large referral several times stays below; a loop that floods her page does not."""
+LOOKS_WINDOW_S: Final = 3600
+
+_IDENTITY: Final = STAGES[1]
+
+_T = tables.refer.c
+_P = tables.refer_part.c
+_SUBJECT: Final = (
+    select(
+        _T.manifest_digest,
+        _T.referral,
+        _T.grant_id,
+        _T.sender,
+        _T.recipient,
+        _T.not_after,
+        tables.grant.c.recipient.label("grant_recipient"),
+        tables.agency.c.identity_key,
+        _P.category,
+        _P.stage,
+        _P.wrap_hash,
+    )
+    .join(tables.grant, tables.grant.c.grant_id == _T.grant_id)
+    .join(tables.agency, tables.agency.c.agency == _T.recipient)
+    .outerjoin(
+        tables.refer_part,
+        and_(_P.manifest_digest == _T.manifest_digest, _P.part == bindparam("part")),
+    )
+    .where(_T.manifest_digest == bindparam("digest"))
+)
+_RECENT: Final = select(func.count(), func.min(tables.look.c.at)).where(
+    tables.look.c.recipient == bindparam("recipient"),
+    tables.look.c.manifest_digest == bindparam("digest"),
+    tables.look.c.at > bindparam("since"),
+)
+_LOOK: Final = insert(tables.look)
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """The inner wrap (1168 bytes), for the recipient's private key alone, and its DISCLOSE."""
+
+    inner_wrap: bytes
+    receipt: Receipt
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """One call: who, what, and under which id."""
+
+    principal: Principal
+    signed: SignedReleaseRequest
+    request: ReleaseRequest
+    outer_wrap: bytes
+    repeat: Request
+
+
+def release(
+    context: Context, principal: Principal, call: Call, message: consent_pb2.ReleaseKeyRequest
+) -> Released:
+    """Release one part to its recipient, or raise the reason why not.
+
+    MALFORMED, NOT_ALLOWED (not this caller's, or not there), SIGNATURE_INVALID, MANIFEST_MISMATCH,
+    REFERRAL_CLOSED, CONSENT_ENDED, NOT_ACCEPTED, WRAP_INVALID: nothing was appended. CONSENT_ENDED
+    may also come after the entry, when her stop took the gate meanwhile. QUOTA_EXCEEDED,
+    CLOCK_SUSPECT, REQUEST_ID_REUSED, and what the writer raises.
+    """
+    asked = _asked(context, principal, message)
+    with begin_read(context.engine) as connection:
+        about = _require_recipient(connection, asked)
+        on_file = referred.answers_to(connection, about.manifest_digest)
+    try:
+        _check_request(asked, about)
+        _require_openable(about, on_file, context.now)
+        inner = _unwrap(context, about, asked)
+        done = context.writer.submit(lambda txn: _disclose(context, txn, asked, about))
+    except SafehandError as error:
+        _note_refusal(context, asked, about, error.reason)
+        raise
+    context.wake()
+    released = Released(inner, done.receipts[done.value])
+    passage = context.gates.enter(about.grant_id, call)
+    failpoints.hit("consent.release.before_answer")
+    context.gates.hand_over(passage, lambda: context.hooks.tell_release_handed(about.grant_id))
+    return released
+
+
+def _asked(
+    context: Context, principal: Principal, message: consent_pb2.ReleaseKeyRequest
+) -> _Asked:
+    signed = SignedReleaseRequest(message.request, message.signature)
+    request = signed.request
+    hashed = context.cards.request_hash(message.SerializeToString(deterministic=True))
+    repeat = Request(principal.spiffe_id, METHOD, request.request_id, hashed)
+    return _Asked(principal, signed, request, message.outer_wrap, repeat)
+
+
+# --- (a) who asks for what -----------------------------------------------------------------------
+
+
+def _require_recipient(connection: Connection, asked: _Asked) -> Row[Any]:
+    """The manifest on file, if certificate, manifest, grant and request name one recipient.
+
+    Anything else is NOT_ALLOWED: whoever may not ask learns not even that there is something.
+    """
+    values = {"digest": asked.request.manifest, "part": asked.request.part}
+    row: Row[Any] | None = connection.execute(_SUBJECT, values).first()  # type: ignore[assignment]
+    caller = asked.principal.name if asked.principal.kind == "agency" else None
+    if row is None or {row.recipient, row.grant_recipient, asked.request.recipient} != {caller}:
+        raise SafehandError(Reason.NOT_ALLOWED)
+    return row
+
+
+def _check_request(asked: _Asked, about: Row[Any]) -> None:
+    """The recipient's pinned key signed it, for this referral, and there is such a part."""
+    asked.signed.verify(about.identity_key)
+    if asked.request.referral != about.referral:
+        raise SafehandError(Reason.MANIFEST_MISMATCH, "the manifest is of another referral")
+    if about.category is None:
+        raise SafehandError(Reason.MANIFEST_MISMATCH, "the manifest has no such part")
+
+
+def _require_openable(about: Row[Any], on_file: Mapping[str, str], now: int) -> None:
+    """Not declined or withdrawn, not past its end, and identity only after a signed Accept."""
+    referred.require_not_closed(on_file)
+    if now >= about.not_after:
+        raise SafehandError(Reason.CONSENT_ENDED, "the referral's time is over")
+    if about.stage == _IDENTITY and ACCEPT not in on_file:
+        raise SafehandError(Reason.NOT_ACCEPTED)
+
+
+# --- (b) the wrap --------------------------------------------------------------------------------
+
+
+def _unwrap(context: Context, about: Row[Any], asked: _Asked) -> bytes:
+    """The inner wrap; CONSENT_ENDED where its key is destroyed, WRAP_INVALID where it is not it."""
+    key = context.keks.open_key(about.grant_id, about.category)
+    if key is None:
+        raise SafehandError(Reason.CONSENT_ENDED)
+    digest = bytes.fromhex(about.manifest_digest)
+    inner = wraps.outer_unwrap(key, digest, asked.request.part, asked.outer_wrap)
+    if fields.sha256(inner) != about.wrap_hash:
+        raise SafehandError(Reason.WRAP_INVALID, "it holds another wrap than the sender signed for")
+    return inner
+
+
+# --- (c) the entry -------------------------------------------------------------------------------
+
+
+def _disclose(context: Context, txn: WriterTransaction, asked: _Asked, about: Row[Any]) -> int:
+    """Append DISCLOSE, or cite the one of this very request; everything that can change is asked
+    again here, at this point of the order."""
+    if context.writer.clock_suspect:
+        raise SafehandError(Reason.CLOCK_SUSPECT)
+    before = earlier(txn.connection, asked.repeat)
+    grant = grant_state.find(txn.connection, about.grant_id)
+    if grant is None:
+        raise SafehandError(Reason.CONSENT_ENDED)
+    grant_state.require_live(grant, txn.now)
+    if about.category not in grant_state.categories(grant):
+        raise SafehandError(Reason.SCOPE_EXCEEDED)
+    on_file = referred.answers_to(txn.connection, about.manifest_digest)
+    _require_openable(about, on_file, txn.now)
+    if before is not None:
+        index = before["index"]
+        assert isinstance(index, int)  # noqa: S101  remembered below
+        txn.cite(index)
+        return index
+    _require_quota(txn, about)
+    index = grant_leaves.append(
+        txn,
+        grant,
+        Kind.DISCLOSE,
+        {
+            "manifest": about.manifest_digest,
+            "part": asked.request.part,
+            "category": about.category,
+            "stage": about.stage,
+            "recipient": about.recipient,
+            "worker_ref": asked.request.worker_ref,
+            "request": asked.signed.digest.hex(),
+            "accept": on_file.get(ACCEPT, ""),
+        },
+    )
+    txn.connection.execute(
+        _LOOK,
+        {
+            "leaf_index": index,
+            "grant_id": about.grant_id,
+            "manifest_digest": about.manifest_digest,
+            "part": asked.request.part,
+            "category": about.category,
+            "recipient": about.recipient,
+            "worker_ref": asked.request.worker_ref,
+            "at": txn.now,
+        },
+    )
+    events_out.disclosed(txn.connection, about.referral, about.sender, txn.now)
+    remember(txn, asked.repeat, {"index": index})
+    return index
+
+
+def _require_quota(txn: WriterTransaction, about: Row[Any]) -> None:
+    count, oldest = txn.connection.execute(
+        _RECENT,
+        {
+            "recipient": about.recipient,
+            "digest": about.manifest_digest,
+            "since": txn.now - LOOKS_WINDOW_S,
+        },
+    ).one()
+    if count >= LOOKS:
+        raise SafehandError(
+            Reason.QUOTA_EXCEEDED, retry_after_s=float(oldest + LOOKS_WINDOW_S - txn.now)
+        )
+
+
+# --- refusals ------------------------------------------------------------------------------------
+
+
+def _note_refusal(context: Context, asked: _Asked, about: Row[Any], reason: Reason) -> None:
+    if about.category is None:
+        return
+    signed = reason is not Reason.SIGNATURE_INVALID
+    context.refused.record(
+        RefusedLook(
+            about.grant_id,
+            asked.principal.name,
+            about.category,
+            asked.request.worker_ref if signed else UNVERIFIED,
+            reason,
+        )
+    )

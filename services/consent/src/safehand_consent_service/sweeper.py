@@ -1,0 +1,111 @@
+"""What time alone does: consents expire, stops become final, what is over is forgotten.
+
+Bookkeeping behind the writer's own rule: a release is refused by ``ledger_now``, swept or not.
+Small batches, each an operation of its own, so that a stop never waits behind more than one.
+While the clock is suspect nothing is deleted because of it.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Any, Final
+
+from safehand_core import logs
+from safehand_core.errors import SafehandError
+from safehand_core.reasons import Reason
+from safehand_formats.kinds import Kind
+from safehand_ledger.transaction import WriterTransaction
+from safehand_store import idempotency
+from safehand_store.engine import begin_read
+from sqlalchemy import Connection, Row, Select, or_, select
+
+from safehand_consent_service import grant_state, sessions, throttle
+from safehand_consent_service.context import Context
+from safehand_consent_service.tables import ACTIVE, STOPPED
+from safehand_consent_service.tables import grant as consent_grant
+
+BATCH: Final = 50
+"""Grants of one operation: a few milliseconds of the writer's time."""
+EVERY_S: Final = 5.0
+"""Seconds between sweeps. Only the deletion of keys waits for it, refusals do not."""
+
+
+def sweep(context: Context) -> int:
+    """End every grant that is due, and forget what is over; returns how many grants ended."""
+    total = 0
+    while not context.writer.clock_suspect:
+        with begin_read(context.engine) as connection:
+            if not _due(connection, context.now):
+                break
+        ended = context.writer.submit(lambda txn: _end_some(txn, context), housekeeping=True).value
+        if not ended:
+            break
+        total += ended
+        context.wake()
+    if not context.writer.clock_suspect:
+        context.writer.submit(_forget, housekeeping=True)
+    return total
+
+
+class Sweeper:
+    """Sweeps in a thread of its own until it is stopped; a failed sweep is tried again."""
+
+    def __init__(self, context: Context, every_s: float = EVERY_S) -> None:
+        self._context = context
+        self._every_s = every_s
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="sweeper", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Return when no sweep is running any more."""
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stopping.wait(self._every_s):
+            try:
+                ended = sweep(self._context)
+                if ended:
+                    logs.get().info("sweep.done", count=ended)
+            except SafehandError as error:
+                logs.get().warning("sweep.failed", reason=error.reason.value)
+            except Exception as error:
+                logs.get().error("sweep.failed", exception=type(error).__name__)
+
+
+def _due_statement(now: int) -> Select[Any]:
+    expired = consent_grant.c.state.in_((ACTIVE, STOPPED)) & (consent_grant.c.expires_at <= now)
+    final = (consent_grant.c.state == STOPPED) & (consent_grant.c.final_at <= now)
+    return select(consent_grant).where(or_(expired, final)).order_by(consent_grant.c.grant_index)
+
+
+def _due(connection: Connection, now: int) -> bool:
+    return connection.execute(_due_statement(now).limit(1)).first() is not None
+
+
+def _end_some(txn: WriterTransaction, context: Context) -> int:
+    if context.writer.clock_suspect:
+        # Asked again: it may have become so since this was queued.
+        raise SafehandError(Reason.CLOCK_SUSPECT)
+    rows = txn.connection.execute(_due_statement(txn.now).limit(BATCH)).all()
+    for row in rows:
+        _end(txn, context, row)
+    return len(rows)
+
+
+def _end(txn: WriterTransaction, context: Context, row: Row[Any]) -> None:
+    kind = grant_state.due_end(row, txn.now)
+    if kind is Kind.REVOKE:
+        grant_state.revoke(txn, context.keks, row, "window")
+    elif kind is Kind.EXPIRE:
+        grant_state.expire(txn, context.keks, row)
+
+
+def _forget(txn: WriterTransaction) -> None:
+    sessions.prune(txn.connection, txn.now)
+    throttle.prune(txn.connection, txn.now)
+    idempotency.prune(txn.connection, now=txn.now)

@@ -1,0 +1,27 @@
+"""The worker process: the outbox to the bus. It never writes the ledger."""
+
+from __future__ import annotations
+
+from safehand_bus.connection import NatsLink
+from safehand_bus.worker_main import run_worker
+from safehand_core.errors import SafehandError
+from safehand_core.reasons import Reason
+
+from safehand_consent_service.events_out import SOURCE
+from safehand_consent_service.settings import ConsentSettings
+
+
+def run(settings: ConsentSettings) -> None:
+    """Be the worker until SIGTERM or SIGINT. Raises CONFIG_INVALID."""
+    if not settings.nats_url:
+        raise SafehandError(
+            Reason.CONFIG_INVALID,
+            "the worker needs the bus",
+            metadata={"settings": settings.env_prefix() + "NATS_URL"},
+        )
+    run_worker(
+        database=settings.database,
+        source=SOURCE,
+        link=NatsLink(settings.nats_url, SOURCE, settings.nats_seed_file),
+        wake_path=settings.relay_wake,
+    )

@@ -1,0 +1,139 @@
+"""CreateReferral: no valid token, no referral (DESIGN 3.5, PROTOCOL step 7).
+
+What can be checked from the request, the pinned keys and the clock is checked before the write
+transaction; what another transaction may change is checked inside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from safehand_core import failpoints
+from safehand_core.canonical import Json
+from safehand_core.errors import SafehandError
+from safehand_core.reasons import Reason
+from safehand_formats import sealing, token
+from safehand_formats.manifest import Header, Manifest, SignedManifest
+from safehand_store.engine import begin_read
+from sqlalchemy import Connection
+
+from safehand_referral_service import fetch, referral_store, registry, services, states
+from safehand_referral_service.context import Context, Request, earlier, once
+from safehand_referral_service.referral_store import Referral, SealedPart
+from safehand_referral_service.states import Action, Side
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """What the sender hands over. ``cert_der``: its client certificate on this connection."""
+
+    agency: str
+    cert_der: bytes
+    token: str
+    signed: SignedManifest
+    parts: Sequence[SealedPart]
+
+
+def create(context: Context, request: Request, submission: Submission) -> Referral:
+    """The referral, new or as it stands if this was sent before.
+
+    Raises MALFORMED, NOT_ALLOWED, AGENCY_UNKNOWN, SIGNATURE_INVALID, TOKEN_INVALID, TOKEN_EXPIRED,
+    MANIFEST_MISMATCH, EXPIRY_INVALID, CONSENT_ENDED, PROTOCOL_MISSING, NOT_FOUND (the recipient
+    delivers no such service), SERVICE_NEEDS_EXCEEDED, ALREADY_EXISTS, REQUEST_ID_REUSED,
+    UNAVAILABLE (consent's events were not read since the start).
+    """
+    # A repeat of what is done stays done, though its token is over by now.
+    if earlier(context, request) is None:
+        context.require_followed()
+        manifest = _verified(context, submission)
+
+        def work(connection: Connection) -> dict[str, Json]:
+            made = _insert(context, connection, manifest, submission)
+            failpoints.hit("referral.create.before_commit")
+            return {"referral": made}
+
+        once(context, request, work)
+        failpoints.hit("referral.create.committed")
+    header = submission.signed.manifest.header
+    return fetch.state(context, submission.agency, header.referral)
+
+
+def _verified(context: Context, submission: Submission) -> Manifest:
+    """The manifest, once everything that came with it agrees with it."""
+    header = submission.signed.manifest.header
+    if header.sender != submission.agency:
+        raise SafehandError(Reason.NOT_ALLOWED)
+    with begin_read(context.engine) as connection:
+        sender_key = registry.identity_key(connection, header.sender)
+    manifest = submission.signed.verify(sender_key)
+    now = context.clock.wall()
+    claims = token.verify(
+        submission.token,
+        keys=context.token_keys,
+        issuer=context.issuer,
+        audience=context.audience,
+        now=now,
+        peer_cert_der=submission.cert_der,
+    )
+    _match_parts(manifest, submission.parts)
+    claims.match(submission.signed, [part.outer_wrap for part in submission.parts])
+    if header.not_after <= now:
+        raise SafehandError(Reason.EXPIRY_INVALID, "the manifest has ended")
+    return manifest
+
+
+def _match_parts(manifest: Manifest, sealed: Sequence[SealedPart]) -> None:
+    if len(sealed) != len(manifest.parts):
+        raise SafehandError(Reason.MANIFEST_MISMATCH, "the manifest names another number of parts")
+    for part, given in zip(manifest.parts, sealed, strict=True):
+        if len(given.ciphertext) != part.label.bucket + sealing.TAG_BYTES:
+            raise SafehandError(Reason.MANIFEST_MISMATCH, "a ciphertext is not of its bucket")
+        part.match_ciphertext(given.ciphertext)
+
+
+def _insert(
+    context: Context, connection: Connection, manifest: Manifest, submission: Submission
+) -> str:
+    """Insert the referral unless it is there; returns its id."""
+    header, now = manifest.header, context.clock.wall()
+    digest = submission.signed.digest.hex()
+    # Before anything else that depends on state: while sharing is stopped a repeat is refused too.
+    if referral_store.grant_stopped(connection, header.grant):
+        raise SafehandError(Reason.CONSENT_ENDED)
+    existing = referral_store.find(connection, header.referral)
+    if existing is not None:
+        if existing.manifest_digest != digest:
+            raise SafehandError(Reason.ALREADY_EXISTS)
+        return existing.referral
+    registry.require_protocol(
+        connection, header.sender, header.recipient, header.purpose, manifest.categories, now
+    )
+    services.require_needs(connection, header.service, header.recipient, manifest.categories)
+    row = states.decide(None, Action.CREATE, Side.SENDER)
+    values = _columns(header, digest, submission.signed, now)
+    values["state"] = row.target
+    values["disclosed"] = int(referral_store.was_disclosed(connection, header.referral))
+    made = referral_store.add(connection, values, submission.parts)
+    referral_store.tell(connection, made, row, now)
+    return made.referral
+
+
+def _columns(
+    header: Header, digest: str, signed: SignedManifest, now: int
+) -> dict[str, str | int | bytes]:
+    return {
+        "referral": header.referral,
+        "consent_grant": header.grant,
+        "sender": header.sender,
+        "recipient": header.recipient,
+        "service": header.service,
+        "purpose": header.purpose,
+        "urgency": header.urgency,
+        "created_at": now,
+        "answer_by": states.answer_by(now, header.urgency),
+        "not_after": header.not_after,
+        "manifest": signed.manifest_bytes,
+        "signature": signed.signature,
+        "manifest_digest": digest,
+    }

@@ -1,0 +1,94 @@
+"""What operators lay over the directory; it outlives every import.
+
+What a service may receive (CARD alone unless an operator said more), and which locations are
+confidential. Every function works in the caller's transaction.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from safehand_core import words as vocabulary
+from safehand_core.errors import SafehandError
+from safehand_core.reasons import Reason
+from sqlalchemy import Connection, delete, insert, select
+
+from safehand_referral_service.directory_tables import TABLES
+
+PHONE_PATTERN: Final = r"[0-9+(][0-9 ()./+-]{2,31}"
+"""A front-gate number as it is shown."""
+
+
+def get_service_needs(conn: Connection, service_id: str) -> tuple[str, ...]:
+    """The categories that the service may receive, in the order of ``words.CATEGORIES``.
+
+    CARD alone unless an operator said more. Raises NOT_FOUND for an unknown service.
+    """
+    _require_service(conn, service_id)
+    return service_needs_of(conn, [service_id])[service_id]
+
+
+def service_needs_of(conn: Connection, service_ids: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """For each of ``service_ids`` (known or not) the categories that it may receive."""
+    needs = TABLES.service_needs
+    chosen: dict[str, set[str]] = {service_id: {vocabulary.CARD} for service_id in service_ids}
+    for row in conn.execute(select(needs).where(needs.c.service_id.in_(service_ids))):
+        chosen[row.service_id].add(row.category)
+    return {
+        service_id: tuple(c for c in vocabulary.CATEGORIES if c in categories)
+        for service_id, categories in chosen.items()
+    }
+
+
+def set_service_needs(
+    conn: Connection, service_id: str, categories: Iterable[str]
+) -> tuple[str, ...]:
+    """Replace what the service may receive; CARD is always contained. Returns what holds now.
+
+    Raises NOT_FOUND for an unknown service, MALFORMED for an unknown category.
+    """
+    _require_service(conn, service_id)
+    chosen = {vocabulary.CARD, *categories}
+    if not chosen <= vocabulary.CATEGORIES.keys():
+        raise SafehandError(
+            Reason.MALFORMED, "an unknown category", metadata={"field": "categories"}
+        )
+    needs = TABLES.service_needs
+    conn.execute(delete(needs).where(needs.c.service_id == service_id))
+    conn.execute(insert(needs), [{"service_id": service_id, "category": c} for c in sorted(chosen)])
+    return get_service_needs(conn, service_id)
+
+
+def set_confidential(
+    conn: Connection, location_id: str, *, confidential: bool, front_gate_phone: str = ""
+) -> None:
+    """Say whether a location is confidential, and the one number that may be shown for it.
+
+    It outlives every import. Raises NOT_FOUND for an unknown location (a mistyped id must not
+    leave an address public unnoticed), MALFORMED for a phone number of another shape.
+    """
+    location, overlay = TABLES.location, TABLES.confidential_location
+    if front_gate_phone and not re.fullmatch(PHONE_PATTERN, front_gate_phone):
+        raise SafehandError(
+            Reason.MALFORMED, "a field has the wrong shape", metadata={"field": "front_gate_phone"}
+        )
+    known = conn.scalar(select(location.c.id).where(location.c.id == location_id).limit(1))
+    flagged = conn.scalar(select(overlay.c.location_id).where(overlay.c.location_id == location_id))
+    if known is None and flagged is None:
+        raise SafehandError(Reason.NOT_FOUND, "no such location")
+    conn.execute(delete(overlay).where(overlay.c.location_id == location_id))
+    conn.execute(
+        insert(overlay).values(
+            location_id=location_id,
+            confidential=int(confidential),
+            front_gate_phone=front_gate_phone,
+        )
+    )
+
+
+def _require_service(conn: Connection, service_id: str) -> None:
+    service = TABLES.service
+    if conn.scalar(select(service.c.id).where(service.c.id == service_id)) is None:
+        raise SafehandError(Reason.NOT_FOUND, "no such service")

@@ -1,0 +1,159 @@
+"""Following consent's own event sequence: what a grant's end does to referrals (PROTOCOL rule 7).
+
+The bus only wakes this; what counts is consent's sequence, asked for by gRPC, applied in order and
+in one transaction with the place reached. A stop sets one field of every referral of the grant
+and tells both ends; state, place and clocks stay as they are.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from safehand.events.v1.events_pb2 import Event, EventType
+from safehand_bus.envelope import BadMessageError, check
+from safehand_bus.wake import WakeListener, Waker
+from safehand_core import failpoints, logs
+from safehand_core.errors import SafehandError
+from safehand_core.reasons import Reason
+from safehand_store import inbox
+from safehand_store.engine import begin_read, begin_write
+from sqlalchemy import Connection
+
+from safehand_referral_service import referral_store
+from safehand_referral_service.consent_events import ConsentEvents
+from safehand_referral_service.context import Context
+from safehand_referral_service.states import SHARING
+
+SOURCE: Final = "consent"
+AUDIENCE: Final = "service/referral"
+POLL_S: Final = 1.0
+"""Consent is asked at least this often, in seconds; a wake-up only makes it sooner."""
+RETRY_S: Final = 0.25
+"""Seconds between tries before the service begins to serve."""
+CHUNK: Final = 256
+"""Events applied in one transaction, so that a long gap does not hold the write lock for long."""
+
+_RESOURCE: Final = re.compile(r"(grants|referrals)/([0-9a-f]{32})")
+
+
+class Follower:
+    """Applies the events of ``source`` to the referrals. ``start`` runs it in a thread of its own.
+
+    It owns ``source``, and the socket ``wake_path`` on which it is woken: ``close`` closes both.
+    """
+
+    def __init__(self, context: Context, source: ConsentEvents, wake_path: Path) -> None:
+        self._context = context
+        self._source = source
+        self._wake_path = wake_path
+        self._wake = WakeListener(wake_path)
+        self._stopping = threading.Event()
+        self._one_at_a_time = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._silent = False
+
+    def catch_up(self) -> int:
+        """Apply everything that consent has by now; returns how many events that was.
+
+        Raises UNAVAILABLE where consent does not answer, or answers with a gap.
+        """
+        applied = 0
+        with self._one_at_a_time:
+            while not self._stopping.is_set():
+                with begin_read(self._context.engine) as connection:
+                    last = inbox.position(connection, SOURCE)
+                events = self._source.fetch(last)
+                if not events:
+                    self._context.followed.set()
+                    break
+                _require_gapless(events, last)
+                for start in range(0, len(events), CHUNK):
+                    self._apply(events[start : start + CHUNK])
+                applied += len(events)
+        return applied
+
+    def start(self, *, first_within_s: float) -> None:
+        """Catch up once, trying for about so many seconds, then follow in a thread.
+
+        Where consent stays silent the service still starts: until it has read consent's events
+        once it refuses create and fetch (``Context.require_followed``), and nothing else.
+        """
+        for _ in range(max(1, int(first_within_s / RETRY_S))):
+            if self._try() or self._stopping.wait(RETRY_S):
+                break
+        self._thread = threading.Thread(target=self._run, name="follow", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """End the thread; an event that is being applied is applied whole or not at all."""
+        self._stopping.set()
+        waker = Waker(self._wake_path)
+        waker.wake()
+        waker.close()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+        self._source.close()
+        self._wake.close()
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            self._wake.wait(POLL_S)
+            self._try()
+
+    def _try(self) -> bool:
+        """Catch up; False, and one line in the log for each silence, where that fails."""
+        try:
+            self.catch_up()
+        except Exception as error:
+            if not self._silent:
+                logs.get().warning("follow.failed", exception=type(error).__name__)
+            self._silent = True
+            return False
+        if self._silent:
+            logs.get().info("follow.recovered")
+        self._silent = False
+        return True
+
+    def _apply(self, events: Sequence[Event]) -> None:
+        with begin_write(self._context.engine) as connection:
+            now = self._context.clock.wall()
+            for event in events:
+                if inbox.first_time(connection, SOURCE, event.sequence):
+                    _apply_one(connection, event, now)
+            failpoints.hit("referral.follow.before_commit")
+        self._context.wake()
+
+
+def _require_gapless(events: Sequence[Event], last: int) -> None:
+    for sequence, event in enumerate(events, start=last + 1):
+        try:
+            check(SOURCE, event)
+        except BadMessageError:
+            raise SafehandError(Reason.UNAVAILABLE, "consent sent a broken event") from None
+        if event.sequence != sequence:
+            raise SafehandError(Reason.UNAVAILABLE, "consent sent a gap")
+
+
+def _apply_one(connection: Connection, event: Event, now: int) -> None:
+    """The effect of one event; those for others, and kinds that mean nothing here, have none."""
+    if event.audience != AUDIENCE:
+        return
+    match = _RESOURCE.fullmatch(event.resource)
+    if match is None:
+        logs.get().error("follow.resource_unknown")
+        return
+    kind, resource = match.groups()
+    sharing = SHARING.get(event.type)
+    if kind == "grants" and sharing is not None:
+        stopped, told = sharing
+        # Remembered also where there is no referral yet: one that arrives later is refused.
+        referral_store.set_grant(connection, resource, stopped, event.sequence)
+        for referral in referral_store.of_grant(connection, resource):
+            referral_store.set_sharing(connection, referral, stopped, told, now)
+    elif kind == "referrals" and event.type == EventType.EVENT_TYPE_CONSENT_DISCLOSED:
+        referral_store.set_disclosed(connection, resource)

@@ -1,0 +1,49 @@
+"""Delivery, acknowledgement, completion: what the recipient says without a signature."""
+
+from __future__ import annotations
+
+from safehand_core.canonical import Json
+from safehand_core.errors import SafehandError
+from safehand_core.reasons import Reason
+from safehand_core.words import OUTCOMES
+from sqlalchemy import Connection
+
+from safehand_referral_service import fetch, referral_store, states
+from safehand_referral_service.context import Context, Request, once
+from safehand_referral_service.referral_store import Referral
+from safehand_referral_service.states import Action
+
+
+def deliver(context: Context, request: Request, agency: str, referral: str) -> Referral:
+    """The recipient's system holds the parts.
+
+    Raises NOT_ALLOWED, REFERRAL_CLOSED, STATE_CONFLICT, REQUEST_ID_REUSED.
+    """
+    return _move(context, request, agency, referral, Action.DELIVER)
+
+
+def acknowledge(context: Context, request: Request, agency: str, referral: str) -> Referral:
+    """A person at the recipient has seen it. Raises as ``deliver``."""
+    return _move(context, request, agency, referral, Action.ACKNOWLEDGE)
+
+
+def complete(
+    context: Context, request: Request, agency: str, referral: str, outcome: str
+) -> Referral:
+    """The accepted service is over. Raises as ``deliver``, MALFORMED for no outcome code."""
+    if outcome not in OUTCOMES:
+        raise SafehandError(Reason.MALFORMED, "not an outcome code", metadata={"field": "outcome"})
+    return _move(context, request, agency, referral, Action.COMPLETE, outcome=outcome)
+
+
+def _move(
+    context: Context, request: Request, agency: str, referral: str, action: Action, **values: str
+) -> Referral:
+    def work(connection: Connection) -> dict[str, Json]:
+        found, side = referral_store.require(connection, referral, agency)
+        row = states.decide(found.state, action, side)
+        referral_store.move(connection, found, row, context.clock.wall(), **values)
+        return {"referral": referral}
+
+    once(context, request, work)
+    return fetch.state(context, agency, referral)

@@ -1,0 +1,224 @@
+"""Statements on referrals: read, insert, move along the table of states. No decisions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from safehand.events.v1.events_pb2 import EventType
+from safehand_core.errors import SafehandError
+from safehand_core.reasons import Reason
+from safehand_store import outbox
+from sqlalchemy import Connection, insert, or_, select, update
+
+from safehand_referral_service.states import EndedBy, Side, State, Transition
+from safehand_referral_service.tables import DISCLOSURE, GRANT_SHARING, PART, REFERRAL
+
+
+@dataclass(frozen=True, slots=True)
+class Referral:
+    """A row of ``referral``; times are seconds since the epoch."""
+
+    position: int
+    referral: str
+    consent_grant: str
+    sender: str
+    recipient: str
+    service: str
+    purpose: str
+    urgency: str
+    state: State
+    sharing_stopped: bool
+    disclosed: bool
+    ended_by: EndedBy
+    reason_code: str
+    outcome: str
+    created_at: int
+    answer_by: int
+    answered_at: int | None
+    not_after: int
+    manifest: bytes
+    signature: bytes
+    manifest_digest: str
+
+    def side_of(self, agency: str) -> Side:
+        """Which end ``agency`` is; raises NOT_ALLOWED for anybody else."""
+        if agency == self.sender:
+            return Side.SENDER
+        if agency == self.recipient:
+            return Side.RECIPIENT
+        raise SafehandError(Reason.NOT_ALLOWED)
+
+    def agency(self, side: Side) -> str:
+        return self.sender if side is Side.SENDER else self.recipient
+
+
+@dataclass(frozen=True, slots=True)
+class SealedPart:
+    """Ciphertext and outer wrap of one part; this service can open neither."""
+
+    ciphertext: bytes
+    outer_wrap: bytes
+
+
+def find(connection: Connection, referral: str) -> Referral | None:
+    row = connection.execute(select(REFERRAL).where(REFERRAL.c.referral == referral)).first()
+    return None if row is None else _referral(row)
+
+
+def require(connection: Connection, referral: str, agency: str) -> tuple[Referral, Side]:
+    """The referral and the end of it that ``agency`` is.
+
+    Raises NOT_ALLOWED alike for one that is not there and for one of other agencies.
+    """
+    found = find(connection, referral)
+    if found is None:
+        raise SafehandError(Reason.NOT_ALLOWED)
+    return found, found.side_of(agency)
+
+
+def page(connection: Connection, agency: str, before: int | None, limit: int) -> Sequence[Referral]:
+    """At most ``limit`` referrals of which ``agency`` is an end, newest first."""
+    query = select(REFERRAL).where(or_(REFERRAL.c.sender == agency, REFERRAL.c.recipient == agency))
+    if before is not None:
+        query = query.where(REFERRAL.c.position < before)
+    rows = connection.execute(query.order_by(REFERRAL.c.position.desc()).limit(limit))
+    return [_referral(row) for row in rows]
+
+
+def of_grant(connection: Connection, grant: str) -> Sequence[Referral]:
+    rows = connection.execute(
+        select(REFERRAL).where(REFERRAL.c.consent_grant == grant).order_by(REFERRAL.c.position)
+    )
+    return [_referral(row) for row in rows]
+
+
+def parts(connection: Connection, referral: str) -> Sequence[SealedPart]:
+    """The sealed parts in order of part id."""
+    rows = connection.execute(
+        select(PART.c.ciphertext, PART.c.outer_wrap)
+        .where(PART.c.referral == referral)
+        .order_by(PART.c.part)
+    )
+    return [SealedPart(row.ciphertext, row.outer_wrap) for row in rows]
+
+
+def add(connection: Connection, values: dict[str, Any], sealed: Sequence[SealedPart]) -> Referral:
+    """Insert a referral (the columns in ``values``) with its parts, ids from 0."""
+    connection.execute(insert(REFERRAL).values(values))
+    referral = values["referral"]
+    connection.execute(
+        insert(PART),
+        [
+            {
+                "referral": referral,
+                "part": number,
+                "ciphertext": part.ciphertext,
+                "outer_wrap": part.outer_wrap,
+            }
+            for number, part in enumerate(sealed)
+        ],
+    )
+    made = find(connection, referral)
+    assert made is not None  # noqa: S101  inserted above, in this transaction
+    return made
+
+
+def move(
+    connection: Connection, referral: Referral, row: Transition, now: int, **values: Any
+) -> None:
+    """Apply a row of the table of states, and tell the other side.
+
+    ``values``: further columns to set (``reason_code``, ``outcome``). A row that stays changes
+    nothing and tells nobody.
+    """
+    if not row.moves:
+        return
+    values["state"] = row.target
+    if row.ended_by is not EndedBy.NOBODY:
+        values["ended_by"] = row.ended_by
+    if row.answers:
+        values["answered_at"] = now
+    _update(connection, referral, values)
+    tell(connection, referral, row, now)
+
+
+def tell(connection: Connection, referral: Referral, row: Transition, now: int) -> None:
+    """The event of ``row``, for the side that did not do it."""
+    if row.event is not None:
+        _event(connection, referral, row.event, row.tells, now)
+
+
+def set_sharing(
+    connection: Connection,
+    referral: Referral,
+    stopped: bool,
+    event: EventType.ValueType,
+    now: int,
+) -> bool:
+    """Stop or resume sharing and tell both ends; False where it was so already."""
+    if referral.sharing_stopped == stopped:
+        return False
+    _update(connection, referral, {"sharing_stopped": int(stopped)})
+    for side in Side:
+        _event(connection, referral, event, side, now)
+    return True
+
+
+def set_disclosed(connection: Connection, referral: str) -> None:
+    """A part was or may have been opened: remembered even before the referral exists here."""
+    connection.execute(insert(DISCLOSURE).prefix_with("OR IGNORE").values(referral=referral))
+    connection.execute(update(REFERRAL).where(REFERRAL.c.referral == referral).values(disclosed=1))
+
+
+def was_disclosed(connection: Connection, referral: str) -> bool:
+    query = select(DISCLOSURE.c.referral).where(DISCLOSURE.c.referral == referral)
+    return connection.execute(query).first() is not None
+
+
+def set_grant(connection: Connection, grant: str, stopped: bool, sequence: int) -> None:
+    """Remember what consent said last of a grant (``sequence``: in consent's own order)."""
+    values = {"stopped": int(stopped), "sequence": sequence}
+    known = connection.execute(
+        update(GRANT_SHARING).where(GRANT_SHARING.c.consent_grant == grant).values(values)
+    )
+    if known.rowcount == 0:
+        connection.execute(insert(GRANT_SHARING).values(consent_grant=grant, **values))
+
+
+def grant_stopped(connection: Connection, grant: str) -> bool:
+    """Whether consent's last word on this grant was that sharing ended."""
+    query = select(GRANT_SHARING.c.stopped).where(GRANT_SHARING.c.consent_grant == grant)
+    return bool(connection.execute(query).scalar_one_or_none())
+
+
+def _event(
+    connection: Connection,
+    referral: Referral,
+    event: EventType.ValueType,
+    side: Side,
+    now: int,
+) -> None:
+    outbox.append(
+        connection,
+        type=event,
+        time=now,
+        audience=f"agency/{referral.agency(side)}",
+        resource=f"referrals/{referral.referral}",
+    )
+
+
+def _update(connection: Connection, referral: Referral, values: dict[str, Any]) -> None:
+    connection.execute(
+        update(REFERRAL).where(REFERRAL.c.position == referral.position).values(values)
+    )
+
+
+def _referral(row: Any) -> Referral:
+    values = dict(row._mapping)
+    values["state"] = State(values["state"])
+    values["ended_by"] = EndedBy(values["ended_by"])
+    values["sharing_stopped"] = bool(values["sharing_stopped"])
+    values["disclosed"] = bool(values["disclosed"])
+    return Referral(**values)

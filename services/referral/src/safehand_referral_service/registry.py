@@ -1,0 +1,199 @@
+"""Agencies and the sharing protocols between them.
+
+The registry carries and routes; it vouches for nothing. An operator who registers a wrong key, or
+serves a substituted one, is found out by the agencies' clients, which verify everything under the
+keys that they pinned themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from safehand_core.canonical import Json
+from safehand_core.errors import SafehandError
+from safehand_core.reasons import Reason
+from safehand_formats.sharing_protocol import SignedProtocol
+from safehand_store.engine import begin_read
+from sqlalchemy import Connection, delete, insert, or_, select, update
+
+from safehand_referral_service.context import Context, Request, once
+from safehand_referral_service.tables import AGENCY, AGENCY_ORGANIZATION, PROTOCOL
+
+
+@dataclass(frozen=True, slots=True)
+class Agency:
+    """A directory entry; ``identity_key`` is 32 bytes, ``organizations`` HSDS ids, sorted."""
+
+    agency: str
+    display_name: str
+    identity_key: bytes
+    organizations: tuple[str, ...]
+
+
+# --- agencies ----------------------------------------------------------------------------------
+
+
+def register(context: Context, request: Request, entry: Agency) -> Agency:
+    """List an agency; listing it again with the same key replaces name and organisations.
+
+    Raises ALREADY_EXISTS for another key, or an organisation that another agency delivers.
+    """
+
+    def work(connection: Connection) -> dict[str, Json]:
+        _register(connection, entry, context.clock.wall())
+        return {"agency": entry.agency}
+
+    once(context, request, work)
+    return get(context, entry.agency)
+
+
+def _register(connection: Connection, entry: Agency, now: int) -> None:
+    found = _key(connection, entry.agency)
+    values = {"display_name": entry.display_name}
+    if found is None:
+        connection.execute(
+            insert(AGENCY).values(
+                agency=entry.agency, identity_key=entry.identity_key, registered_at=now, **values
+            )
+        )
+    elif found != entry.identity_key:
+        raise SafehandError(Reason.ALREADY_EXISTS, "the agency is listed with another key")
+    else:
+        connection.execute(update(AGENCY).where(AGENCY.c.agency == entry.agency).values(values))
+    table = AGENCY_ORGANIZATION
+    connection.execute(delete(table).where(table.c.agency == entry.agency))
+    wanted = sorted(set(entry.organizations))
+    if connection.execute(select(table).where(table.c.organization.in_(wanted))).first():
+        raise SafehandError(Reason.ALREADY_EXISTS, "another agency delivers the organisation")
+    for organization in wanted:
+        connection.execute(insert(table).values(organization=organization, agency=entry.agency))
+
+
+def get(context: Context, agency: str) -> Agency:
+    """One entry; raises NOT_FOUND."""
+    with begin_read(context.engine) as connection:
+        row = connection.execute(select(AGENCY).where(AGENCY.c.agency == agency)).first()
+        if row is None:
+            raise SafehandError(Reason.NOT_FOUND)
+        table = AGENCY_ORGANIZATION
+        organizations = connection.execute(
+            select(table.c.organization)
+            .where(table.c.agency == agency)
+            .order_by(table.c.organization)
+        ).scalars()
+        return Agency(agency, row.display_name, row.identity_key, tuple(organizations))
+
+
+def identity_key(connection: Connection, agency: str) -> bytes:
+    """The identity key (32 bytes) that the registry has of an agency; raises AGENCY_UNKNOWN."""
+    key = _key(connection, agency)
+    if key is None:
+        raise SafehandError(Reason.AGENCY_UNKNOWN, "the registry does not list the agency")
+    return key
+
+
+def agency_of(connection: Connection, organization: str) -> str:
+    """The agency that delivers an HSDS organisation's services; empty when none does."""
+    table = AGENCY_ORGANIZATION
+    query = select(table.c.agency).where(table.c.organization == organization)
+    return connection.execute(query).scalar_one_or_none() or ""
+
+
+def _key(connection: Connection, agency: str) -> bytes | None:
+    query = select(AGENCY.c.identity_key).where(AGENCY.c.agency == agency)
+    return connection.execute(query).scalar_one_or_none()
+
+
+# --- sharing protocols -------------------------------------------------------------------------
+
+
+def publish_protocol(
+    context: Context, request: Request, agency: str, signed: SignedProtocol
+) -> str:
+    """Carry a protocol that both parties signed; returns its digest (64 hex).
+
+    Raises MALFORMED, NOT_ALLOWED (the caller is no party), SIGNATURE_INVALID, AGENCY_UNKNOWN,
+    EXPIRY_INVALID (it is over), ALREADY_EXISTS (its id with other content or signatures).
+    """
+    protocol = signed.protocol
+    if agency not in (protocol.a.agency, protocol.b.agency):
+        raise SafehandError(Reason.NOT_ALLOWED)
+    signed.verify()
+    now, digest = context.clock.wall(), signed.digest.hex()
+    if protocol.not_after <= now:
+        raise SafehandError(Reason.EXPIRY_INVALID, "the protocol has ended")
+
+    def work(connection: Connection) -> dict[str, Json]:
+        for party in (protocol.a, protocol.b):
+            if identity_key(connection, party.agency) != party.key:
+                raise SafehandError(Reason.SIGNATURE_INVALID, "a party is listed with another key")
+        query = select(PROTOCOL.c.digest).where(PROTOCOL.c.protocol_id == protocol.id)
+        known = connection.execute(query).scalar_one_or_none()
+        if known not in (None, digest):
+            raise SafehandError(Reason.ALREADY_EXISTS)
+        if known is None:
+            connection.execute(
+                insert(PROTOCOL).values(
+                    digest=digest,
+                    protocol_id=protocol.id,
+                    agency_a=protocol.a.agency,
+                    agency_b=protocol.b.agency,
+                    not_before=protocol.not_before,
+                    not_after=protocol.not_after,
+                    protocol=signed.protocol_bytes,
+                    signature_a=signed.signature_a,
+                    signature_b=signed.signature_b,
+                    published_at=now,
+                )
+            )
+        return {"digest": digest}
+
+    once(context, request, work)
+    return digest
+
+
+def protocols(
+    context: Context, agency: str, after: str, limit: int
+) -> Sequence[tuple[str, SignedProtocol]]:
+    """At most ``limit`` protocols of ``agency`` with their digests, behind digest ``after``."""
+    party = or_(PROTOCOL.c.agency_a == agency, PROTOCOL.c.agency_b == agency)
+    query = select(PROTOCOL).where(party, PROTOCOL.c.digest > after)
+    with begin_read(context.engine) as connection:
+        rows = connection.execute(query.order_by(PROTOCOL.c.digest).limit(limit))
+        return [
+            (row.digest, SignedProtocol(row.protocol, row.signature_a, row.signature_b))
+            for row in rows
+        ]
+
+
+def require_protocol(
+    connection: Connection,
+    sender: str,
+    recipient: str,
+    purpose: str,
+    categories: Collection[str],
+    now: int,
+) -> None:
+    """Return if a live protocol of the two agencies names all of it; raises PROTOCOL_MISSING.
+
+    Its signatures were verified when it was published.
+    """
+    a, b = sorted((sender, recipient))
+    rows = connection.execute(
+        select(PROTOCOL.c.protocol, PROTOCOL.c.signature_a, PROTOCOL.c.signature_b).where(
+            PROTOCOL.c.agency_a == a,
+            PROTOCOL.c.agency_b == b,
+            PROTOCOL.c.not_before <= now,
+            PROTOCOL.c.not_after > now,
+        )
+    )
+    refused = SafehandError(Reason.PROTOCOL_MISSING)
+    for row in rows:
+        try:
+            SignedProtocol(*row).covers(purpose, categories, now)
+        except SafehandError as error:
+            refused = error
+        else:
+            return
+    raise refused

@@ -1,0 +1,151 @@
+"""ReferralService on the wire: proto to use case and back, nothing else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from safehand.referral.v1 import referral_pb2 as pb
+from safehand.referral.v1 import referral_pb2_grpc
+from safehand_bus.envelope import to_event
+from safehand_formats.answer import SignedAnswer, SignedAnswerAck
+from safehand_formats.manifest import SignedManifest
+from safehand_rpc import call
+from safehand_rpc.paging import Pager, page_size
+from safehand_store import outbox
+from safehand_store.engine import begin_read
+
+from safehand_referral_service import answer, create, fetch, progress
+from safehand_referral_service.context import Context
+from safehand_referral_service.referral_store import Referral, SealedPart
+from safehand_referral_service.states import EndedBy
+from safehand_referral_service.wire import agency, mutation, scope, timestamp
+
+SOURCE = "referral"
+"""The first half of every event id of this service."""
+PAGE_DEFAULT, PAGE_MAX = 50, 200
+EVENTS_DEFAULT, EVENTS_MAX = 500, 2000
+
+_PARTY = {
+    EndedBy.NOBODY: pb.PARTY_UNSPECIFIED,
+    EndedBy.REFERRER: pb.PARTY_REFERRER,
+    EndedBy.RECIPIENT: pb.PARTY_RECIPIENT,
+}
+
+
+class ReferralServicer(referral_pb2_grpc.ReferralServiceServicer):
+    """Every refusal is a SafehandError from the use case; the chain turns it into a status."""
+
+    def __init__(self, context: Context, pager: Pager) -> None:
+        self._context = context
+        self._pager = pager
+
+    def CreateReferral(  # noqa: N802
+        self, request: pb.CreateReferralRequest, context: Any
+    ) -> pb.CreateReferralResponse:
+        submission = create.Submission(
+            agency=agency(),
+            cert_der=call.current().principal.cert_der,
+            token=request.token,
+            signed=SignedManifest(request.manifest, request.signature),
+            parts=[SealedPart(part.ciphertext, part.outer_wrap) for part in request.parts],
+        )
+        made = create.create(self._context, mutation(request), submission)
+        return pb.CreateReferralResponse(referral=to_proto(made))
+
+    def GetReferral(  # noqa: N802
+        self, request: pb.GetReferralRequest, context: Any
+    ) -> pb.GetReferralResponse:
+        if request.with_parts:
+            found, sealed = fetch.with_parts(self._context, agency(), request.referral)
+        else:
+            found, sealed = fetch.state(self._context, agency(), request.referral), ()
+        return pb.GetReferralResponse(
+            referral=to_proto(found),
+            manifest=found.manifest,
+            signature=found.signature,
+            parts=[
+                pb.SealedPart(ciphertext=part.ciphertext, outer_wrap=part.outer_wrap)
+                for part in sealed
+            ],
+        )
+
+    def ListReferrals(  # noqa: N802
+        self, request: pb.ListReferralsRequest, context: Any
+    ) -> pb.ListReferralsResponse:
+        limit = page_size(request.page_size, default=PAGE_DEFAULT, maximum=PAGE_MAX)
+        position = self._pager.position(request, scope=scope())
+        before = None if position is None else int(position)
+        rows = fetch.page(self._context, agency(), before, limit + 1)
+        response = pb.ListReferralsResponse(referrals=map(to_proto, rows[:limit]))
+        if len(rows) > limit:
+            last = str(rows[limit - 1].position)
+            response.next_page_token = self._pager.token(last, request, scope=scope())
+        return response
+
+    def ConfirmDelivery(  # noqa: N802
+        self, request: pb.ConfirmDeliveryRequest, context: Any
+    ) -> pb.ConfirmDeliveryResponse:
+        moved = progress.deliver(self._context, mutation(request), agency(), request.referral)
+        return pb.ConfirmDeliveryResponse(referral=to_proto(moved))
+
+    def AcknowledgeReferral(  # noqa: N802
+        self, request: pb.AcknowledgeReferralRequest, context: Any
+    ) -> pb.AcknowledgeReferralResponse:
+        moved = progress.acknowledge(self._context, mutation(request), agency(), request.referral)
+        return pb.AcknowledgeReferralResponse(referral=to_proto(moved))
+
+    def AnswerReferral(  # noqa: N802
+        self, request: pb.AnswerReferralRequest, context: Any
+    ) -> pb.AnswerReferralResponse:
+        filing = answer.Filing(
+            SignedAnswer(request.answer, request.signature),
+            SignedAnswerAck(request.ack, request.ack_signature),
+        )
+        moved = answer.answer(self._context, mutation(request), agency(), filing)
+        return pb.AnswerReferralResponse(referral=to_proto(moved))
+
+    def CompleteReferral(  # noqa: N802
+        self, request: pb.CompleteReferralRequest, context: Any
+    ) -> pb.CompleteReferralResponse:
+        moved = progress.complete(
+            self._context, mutation(request), agency(), request.referral, request.outcome
+        )
+        return pb.CompleteReferralResponse(referral=to_proto(moved))
+
+    def ListEvents(  # noqa: N802
+        self, request: pb.ListEventsRequest, context: Any
+    ) -> pb.ListEventsResponse:
+        limit = page_size(request.page_size, default=EVENTS_DEFAULT, maximum=EVENTS_MAX)
+        position = self._pager.position(request, scope=scope())
+        after = request.after if position is None else int(position)
+        with begin_read(self._context.engine) as connection:
+            rows = outbox.after(connection, after, limit + 1)
+        response = pb.ListEventsResponse(events=[to_event(SOURCE, row) for row in rows[:limit]])
+        if len(rows) > limit:
+            last = str(rows[limit - 1].sequence)
+            response.next_page_token = self._pager.token(last, request, scope=scope())
+        return response
+
+
+def to_proto(referral: Referral) -> pb.Referral:
+    """A referral as the two agencies see it."""
+    released = pb.DISCLOSURE_STATE_RELEASED if referral.disclosed else pb.DISCLOSURE_STATE_NONE
+    return pb.Referral(
+        referral=referral.referral,
+        grant=referral.consent_grant,
+        sender=referral.sender,
+        recipient=referral.recipient,
+        service=referral.service,
+        purpose=referral.purpose,
+        urgency=referral.urgency,
+        state=pb.ReferralState.Value(f"REFERRAL_STATE_{referral.state}"),
+        sharing_stopped=referral.sharing_stopped,
+        disclosure=released,
+        ended_by=_PARTY[referral.ended_by],
+        reason_code=referral.reason_code,
+        outcome=referral.outcome,
+        created_at=timestamp(referral.created_at),
+        answer_by=timestamp(referral.answer_by),
+        answered_at=timestamp(referral.answered_at),
+        not_after=timestamp(referral.not_after),
+    )

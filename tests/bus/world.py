@@ -1,0 +1,194 @@
+"""A real nats-server with its users, databases with an outbox, and consumers that write down."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from safehand.events.v1 import events_pb2
+from safehand_bus import dead_letter, envelope
+from safehand_bus.connection import Connection, Counters, NatsLink, connect
+from safehand_bus.consumer import Consumer
+from safehand_bus.loop_thread import LoopThread, Started
+from safehand_bus.server import NatsServer
+from safehand_bus.worker_main import Worker
+from safehand_store import inbox, outbox
+from safehand_store.engine import begin_read, begin_write, open_engine
+from sqlalchemy import Connection as Db
+from sqlalchemy import Engine, MetaData
+
+T = TypeVar("T")
+ENDED = events_pb2.EVENT_TYPE_CONSENT_ENDED
+CREATED = events_pb2.EVENT_TYPE_REFERRAL_CREATED
+NOON = 1_790_000_000
+
+
+class Bus:
+    """A provisioned server and everybody's link to it."""
+
+    def __init__(self, directory: Path) -> None:
+        self.seeds = {
+            user: directory / "seeds" / f"{user}.seed" for user in ("consent", "referral", "notify")
+        }
+        self.server = NatsServer(directory / "nats")
+        self.server.prepare(self.seeds)
+        self.server.start()
+
+    def link(self, user: str) -> NatsLink:
+        return self.server.link(user, self.seeds[user])
+
+    def provisioner(self) -> NatsLink:
+        return self.server.link("provision", self.server.directory / "provision.seed")
+
+    def do(self, user: str, work: Callable[[Connection], Coroutine[Any, Any, T]]) -> T:
+        """Run ``work`` on a connection of ``user``."""
+        link = self.provisioner() if user == "provision" else self.link(user)
+
+        async def main() -> T:
+            async with connect(link, Counters()) as connection:
+                return await work(connection)
+
+        return asyncio.run(main())
+
+    def messages(self, stream: str) -> list[tuple[str, dict[str, str], bytes]]:
+        """Subject, headers and body of everything on a stream."""
+
+        async def read(connection: Connection) -> list[tuple[str, dict[str, str], bytes]]:
+            state = (await connection.js.stream_info(stream)).state
+            found = []
+            for sequence in range(1, state.last_seq + 1):
+                message = await connection.js.get_msg(stream, sequence)
+                found.append((message.subject or "", message.headers or {}, message.data or b""))
+            return found
+
+        return self.do("provision", read)
+
+    def ids(self, stream: str) -> list[str]:
+        """The message ids on a stream, in order."""
+        return [headers["Nats-Msg-Id"] for _, headers, _ in self.messages(stream)]
+
+
+class Source:
+    """A service's database with an outbox, and its worker."""
+
+    def __init__(self, directory: Path, name: str, bus: Bus) -> None:
+        self.name = name
+        self.bus = bus
+        self.path = directory / f"{name}.sqlite3"
+        self.wake_path = directory / f"{name}.wake"
+        self.engine = open_engine(self.path)
+        metadata = MetaData()
+        outbox.define(metadata)
+        metadata.create_all(self.engine)
+        self.worker = self._worker()
+
+    def _worker(self) -> Worker:
+        return Worker(
+            database=self.path,
+            source=self.name,
+            link=self.bus.link(self.name),
+            wake_path=self.wake_path,
+        )
+
+    def restart_worker(self) -> None:
+        self.worker.stop()
+        self.worker = self._worker()
+        self.worker.start()
+
+    def write(self, count: int = 1, *, audience: str = "agency/b", type: int = 0) -> int:
+        """Add events; returns the last sequence number."""
+        kind = type or (ENDED if self.name == "consent" else CREATED)
+        with begin_write(self.engine) as db:
+            for number in range(count):
+                resource = f"grants/{number:032x}"
+                last = outbox.append(db, type=kind, time=NOON, audience=audience, resource=resource)
+        return last
+
+    def cursor(self) -> int:
+        with begin_read(self.engine) as db:
+            return outbox.cursor(db)
+
+    def set_cursor(self, sequence: int) -> None:
+        with begin_write(self.engine) as db:
+            outbox.set_cursor(db, sequence)
+
+    def fetch(self, after: int) -> list[events_pb2.Event]:
+        """What the source's ListEvents answers."""
+        with begin_read(self.engine) as db:
+            return [envelope.to_event(self.name, row) for row in outbox.after(db, after, 100)]
+
+    def close(self) -> None:
+        self.worker.stop()
+        self.engine.dispose()
+
+
+@dataclass
+class Reader:
+    """A consumer that notes what it applied, in its database."""
+
+    engine: Engine
+    link: NatsLink
+    source: str
+    fetch: Callable[[int], Sequence[events_pb2.Event]]
+    fail: Callable[[events_pb2.Event], None] = lambda event: None
+    applied: list[int] = field(default_factory=list)
+    committed: list[int] = field(default_factory=list)
+
+    def consumer(self) -> Consumer:
+        return Consumer(
+            self.engine,
+            self.link,
+            self.source,
+            apply=self._apply,
+            fetch=self.fetch,
+            applied=lambda events: self.committed.extend(e.sequence for e in events),
+        )
+
+    def _apply(self, db: Db, event: events_pb2.Event) -> None:
+        self.fail(event)
+        self.applied.append(event.sequence)
+
+    @contextmanager
+    def running(self) -> Iterator[Consumer]:
+        consumer = self.consumer()
+
+        async def program(stopping: asyncio.Event, started: Started) -> None:
+            started()
+            await consumer.run(stopping)
+
+        thread = LoopThread(program, name="reader")
+        thread.start()
+        try:
+            yield consumer
+        finally:
+            thread.stop()
+
+    def dead(self) -> int:
+        with begin_read(self.engine) as db:
+            return dead_letter.count(db)
+
+    def position(self) -> int:
+        with begin_read(self.engine) as db:
+            return inbox.position(db, self.source)
+
+
+def reader_engine(path: Path) -> Engine:
+    engine = open_engine(path)
+    metadata = MetaData()
+    inbox.define(metadata)
+    dead_letter.define(metadata)
+    metadata.create_all(engine)
+    return engine
+
+
+def eventually(condition: Callable[[], bool], timeout_s: float = 10.0) -> None:
+    """Wait until ``condition`` holds; fails where it does not in time."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come to be in time"
+        time.sleep(0.01)

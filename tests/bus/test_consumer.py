@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Sequence
 
+import pytest
 from nats.js.errors import NotFoundError
 from safehand.events.v1 import events_pb2
 from safehand_bus import envelope
@@ -77,6 +79,23 @@ def test_what_the_bus_lost_is_fetched_from_the_source(
         eventually(lambda: reader.position() == 250)
         assert consumer.counters["gaps"] == 3  # pages of 100
     assert reader.applied == list(range(1, 251))
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_any_mixture_of_loss_repeats_and_disorder_has_one_effect(
+    bus: Bus, consent: Source, reader: Reader, seed: int
+) -> None:
+    dice = random.Random(seed)
+    consent.write(120, wake=False)
+    seen = [dice.randint(1, 119) for _ in range(150)]
+    with reader.running() as consumer:
+        for start in range(0, len(seen), 30):
+            put(bus, *seen[start : start + 30])
+        put(bus, 120)
+        eventually(lambda: reader.position() == 120)
+        eventually(lambda: settled(bus))
+        assert consumer.counters["fetched"] > 0
+    assert reader.applied == list(range(1, 121))
 
 
 def test_a_silent_source_delays_and_loses_nothing(

@@ -11,7 +11,6 @@ from nats.js.errors import APIError
 from safehand_bus import envelope
 from safehand_bus.connection import Connection
 from safehand_bus.relay import WRONG_LAST
-from safehand_bus.wake import Waker
 from safehand_store.outbox import OutboxEvent
 
 from tests.bus.world import ENDED, NOON, Bus, Source, eventually
@@ -32,19 +31,16 @@ def test_a_wake_up_is_faster_than_the_poll(bus: Bus, consent: Source) -> None:
     consent.write()
     consent.worker.start()
     eventually(lambda: consent.cursor() == 1)
-    waker = Waker(consent.wake_path)
     time.sleep(0.05)
     begun = time.monotonic()
     consent.write()
-    waker.wake()
     eventually(lambda: len(bus.ids("CONSENT")) == 2)
-    waker.close()
     assert time.monotonic() - begun < 0.6
 
 
 def test_without_a_wake_up_the_poll_finds_it(bus: Bus, consent: Source) -> None:
     consent.worker.start()
-    consent.write()
+    consent.write(wake=False)
     eventually(lambda: consent.cursor() == 1, 3.0)
 
 

@@ -16,6 +16,7 @@ from safehand_bus.connection import Connection, Counters, NatsLink, connect
 from safehand_bus.consumer import Consumer
 from safehand_bus.loop_thread import LoopThread, Started
 from safehand_bus.server import NatsServer
+from safehand_bus.wake import Waker
 from safehand_bus.worker_main import Worker
 from safehand_store import inbox, outbox
 from safehand_store.engine import begin_read, begin_write, open_engine
@@ -81,6 +82,7 @@ class Source:
         self.bus = bus
         self.path = directory / f"{name}.sqlite3"
         self.wake_path = directory / f"{name}.wake"
+        self.waker = Waker(self.wake_path)
         self.engine = open_engine(self.path)
         metadata = MetaData()
         outbox.define(metadata)
@@ -100,13 +102,17 @@ class Source:
         self.worker = self._worker()
         self.worker.start()
 
-    def write(self, count: int = 1, *, audience: str = "agency/b", type: int = 0) -> int:
-        """Add events; returns the last sequence number."""
+    def write(
+        self, count: int = 1, *, audience: str = "agency/b", type: int = 0, wake: bool = True
+    ) -> int:
+        """Add events and wake the relay; returns the last sequence number."""
         kind = type or (ENDED if self.name == "consent" else CREATED)
         with begin_write(self.engine) as db:
             for number in range(count):
                 resource = f"grants/{number:032x}"
                 last = outbox.append(db, type=kind, time=NOON, audience=audience, resource=resource)
+        if wake:
+            self.waker.wake()
         return last
 
     def cursor(self) -> int:
@@ -124,6 +130,7 @@ class Source:
 
     def close(self) -> None:
         self.worker.stop()
+        self.waker.close()
         self.engine.dispose()
 
 

@@ -173,3 +173,11 @@ def test_a_constructor_takes_no_value_of_another_type(data: st.DataObject) -> No
     except SafehandError:
         return
     assert manifest.Header.decode(header.encode()) == header
+
+
+@pytest.mark.parametrize("field", ["id", "schema", "bucket"])
+@pytest.mark.parametrize("odd", [True, 1.0, "1", None, -1, 2**64])
+def test_a_number_of_a_label_is_an_integer_in_range(field: str, odd: Any) -> None:
+    values = {name: getattr(p.CARD_LABEL, name) for name in manifest.PartLabel.__slots__}
+    with pytest.raises(SafehandError):
+        manifest.PartLabel(**{**values, field: odd})

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from safehand_hsds import ProblemCode
+
 from tests.hsds.packages import line_of, records, written
 
 Package = dict[str, bytes]
@@ -54,9 +55,7 @@ def _row(rng: random.Random, rows: list[list[str]]) -> int:
     return rng.randrange(1, len(rows))
 
 
-def set_value(
-    file: str, column: str, value: str, code: ProblemCode, **also: str
-) -> Damage:
+def set_value(file: str, column: str, value: str, code: ProblemCode, **also: str) -> Damage:
     """Write ``value`` (and ``also``) into a row of ``file``."""
 
     def damage(rng: random.Random, files: Package) -> Damaged:
@@ -218,9 +217,7 @@ def no_column(rng: random.Random, files: Package) -> Damaged:
 
 
 def no_file(rng: random.Random, files: Package) -> Damaged:
-    file = rng.choice(
-        ("organizations.csv", "services.csv", "locations.csv", "taxonomy_terms.csv")
-    )
+    file = rng.choice(("organizations.csv", "services.csv", "locations.csv", "taxonomy_terms.csv"))
     rest = {name: data for name, data in files.items() if name != file}
     return Damaged(rest, file, 1, ProblemCode.MISSING_FILE)
 
@@ -267,16 +264,12 @@ DEFECTS: dict[str, Damage] = {
     "age beyond life": set_value(
         "services.csv", "minimum_age", "200", _V.OUT_OF_RANGE, maximum_age=""
     ),
-    "ages reversed": set_value(
-        "services.csv", "minimum_age", "60", _V.AGE_ORDER, maximum_age="18"
-    ),
+    "ages reversed": set_value("services.csv", "minimum_age", "60", _V.AGE_ORDER, maximum_age="18"),
     "year not a number": set_value(
         "organizations.csv", "year_incorporated", "MCMXC", _V.WRONG_TYPE
     ),
     "status unknown": set_value("services.csv", "status", "open", _V.UNKNOWN_CODE),
-    "location type unknown": set_value(
-        "locations.csv", "location_type", "secret", _V.UNKNOWN_CODE
-    ),
+    "location type unknown": set_value("locations.csv", "location_type", "secret", _V.UNKNOWN_CODE),
     "address type unknown": set_value("addresses.csv", "address_type", "home", _V.UNKNOWN_CODE),
     "link entity unknown": set_value("attributes.csv", "link_entity", "person", _V.UNKNOWN_CODE),
     "name missing": set_value("services.csv", "name", " ", _V.MISSING_VALUE),

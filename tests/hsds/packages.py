@@ -7,6 +7,7 @@ import io
 from pathlib import Path
 
 from safehand_hsds import Files, load
+
 from tests import shared_data
 
 SAMPLE = shared_data.REPO / "libs/cli/src/safehand_cli/sample/hsds"

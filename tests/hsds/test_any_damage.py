@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safehand_hsds import Package, read_files
 from safehand_hsds.csvrows import MAX_FIELD_CHARS, RowReader
+
 from tests.hsds import packages
 
 NAMES = sorted(p.name for p in packages.SAMPLE.glob("*.csv"))
@@ -155,7 +156,7 @@ def test_a_hostile_file_is_read_in_linear_time() -> None:
     reader = RowReader(text)
     reader.width = 3
     assert sum(1 for _ in reader) > 100_000
-    opened = "a,\"b\n" + 'c"d,e\n' * 100_000
+    opened = 'a,"b\n' + 'c"d,e\n' * 100_000
     reader = RowReader(opened)
     reader.width = 2
     assert sum(1 for _ in reader) == 100_001

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from safehand_hsds import ProblemCode, Report, check, read_files
+
 from tests.hsds import packages
 from tests.hsds.damage import DEFECTS, SAMPLE_DEFECTS, Damaged
 
@@ -83,9 +84,7 @@ def test_a_duplicate_names_the_line_that_keeps_the_id() -> None:
 
 
 def test_a_service_id_of_another_source_is_reported() -> None:
-    result = read_files(
-        packages.files("sample"), foreign_services=frozenset(("test-svc-rent",))
-    )
+    result = read_files(packages.files("sample"), foreign_services=frozenset(("test-svc-rent",)))
     own = [p for p in result.report.problems if p.code is ProblemCode.ID_OF_OTHER_SOURCE]
     assert [(p.file, p.line) for p in own] == [("services.csv", 3)]
     assert "test-svc-rent" not in {s.id for s in result.package.services}
@@ -117,3 +116,42 @@ def test_a_folder_in_place_of_a_file_is_a_problem_not_a_crash(tmp_path: Path) ->
     (tmp_path / "phones.csv").mkdir()
     (problem,) = check(tmp_path).problems
     assert (problem.file, problem.code) == ("phones.csv", ProblemCode.FILE_UNREADABLE)
+
+
+def test_a_broken_row_of_several_lines_is_one_row() -> None:
+    files = packages.files("sample")
+    data = files["organizations.csv"].replace(b"Harbour House", b'Harbour "House', 1)
+    report = read_files({**files, "organizations.csv": data}).report
+    own = [(p.line, p.code) for p in report.problems if p.file == "organizations.csv"]
+    assert own == [(2, ProblemCode.UNBALANCED_QUOTES)]
+    assert report.count("organizations.csv").rows_in == 4
+
+
+def test_an_open_quote_that_closes_by_chance_costs_one_row() -> None:
+    head = b"id,location_type,name,description\n"
+    rows = b'l1,physical,"open,x\nl2,physical,plain,x\nl3,physical,closed", x,y\n'
+    tail = b"l4,physical,n,d\n"
+    files = {**packages.files("sample"), "locations.csv": head + rows + tail}
+    report = read_files(files).report
+    own = [(p.line, p.code) for p in report.problems if p.file == "locations.csv"]
+    assert own == [(2, ProblemCode.UNBALANCED_QUOTES), (4, ProblemCode.UNBALANCED_QUOTES)]
+    assert report.count("locations.csv").rows_ok == 2
+
+
+def test_the_report_as_json_names_file_line_and_reason() -> None:
+    files = packages.files("sample")
+    files["phones.csv"] += b"p,555,,,,gone,,\n"
+    as_json = read_files(files).report.to_json()
+    assert as_json["ok"] is False
+    assert as_json["problems"] == [
+        {
+            "file": "phones.csv",
+            "line": 8,
+            "reason": "UNKNOWN_REFERENCE",
+            "column": "location_id",
+            "message": "location_id: the row names another row that is not in the package",
+            "severity": "error",
+        }
+    ]
+    text = read_files(files).report.render_text()
+    assert "phones.csv:8 UNKNOWN_REFERENCE location_id:" in text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from safehand_hsds import AddressLevel, NoticeCode, ProblemCode, quirks, read_files, words
+
 from tests.hsds import packages
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from safehand_hsds import AddressLevel, NoticeCode, Result, read
+
 from tests.hsds import packages
 
 
@@ -43,9 +44,7 @@ def test_an_address_that_is_only_a_state_is_no_address(florida: Result) -> None:
 
 
 def test_a_state_in_markup_that_contradicts_its_column_is_noticed(florida: Result) -> None:
-    (notice,) = [
-        n for n in florida.report.notices if n.code is NoticeCode.ADDRESS_STATE_CONFLICT
-    ]
+    (notice,) = [n for n in florida.report.notices if n.code is NoticeCode.ADDRESS_STATE_CONFLICT]
     line = (packages.folder("florida") / "addresses.csv").read_text().splitlines()[notice.line - 1]
     assert "<b>IL</b>" in line
 

@@ -29,7 +29,7 @@ DAY = 24 * 3600
 CATEGORIES = ["CARD", "NAME"]
 
 
-class Died(BaseException):
+class Died(SystemExit):
     """Stands for the end of the process, where a test must outlive it."""
 
 
@@ -148,9 +148,11 @@ class World:
         self.signer = NoteSigner(ORIGIN, self.key)
         self.vkey = self.signer.verifier.vkey
         self.fatal = fatal
+        there = self.database.exists()
         self.engine: Engine = open_engine(self.database)
-        with begin_write(self.engine) as connection:
-            tables.create(connection)
+        if not there:
+            with begin_write(self.engine) as connection:
+                tables.create(connection)
         self.receipts: list[Receipt] = []
         self.grants = 0
         self.keys = 0

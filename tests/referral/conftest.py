@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -17,7 +18,7 @@ from tests.referral.world import World
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """The service with directory, agencies a, b, c and a protocol between a and b."""
-    logs.configure("referral", strict=True)
+    logs.configure("referral", stream=io.StringIO(), strict=True)
     made = World(tmp_path_factory.mktemp("referral"))
     made.set_up()
     yield made
@@ -27,7 +28,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 @pytest.fixture
 def empty(tmp_path: Path) -> Iterator[World]:
     """The service alone, with nothing in it."""
-    logs.configure("referral", strict=True)
+    logs.configure("referral", stream=io.StringIO(), strict=True)
     made = World(tmp_path)
     yield made
     made.stop()

@@ -1,4 +1,4 @@
-"""Delivery, acknowledgement, answers, completion over the wire: who, in which state, what is told."""
+"""Delivery, acknowledgement, answers, completion over the wire: who may, when, who hears of it."""
 
 from __future__ import annotations
 
@@ -28,9 +28,7 @@ def acknowledge(world: World, draft: Draft, by: Agency | None = None) -> Any:
 def complete(
     world: World, draft: Draft, by: Agency | None = None, outcome: str = "received_service"
 ) -> Any:
-    request = pb.CompleteReferralRequest(
-        request_id=rid(), referral=draft.referral, outcome=outcome
-    )
+    request = pb.CompleteReferralRequest(request_id=rid(), referral=draft.referral, outcome=outcome)
     return (by or world.b).referral.CompleteReferral(request).referral
 
 
@@ -147,7 +145,7 @@ def test_the_servicer_obeys_the_table(world: World, refuses: Refusal, state: str
             assert len(of(world, draft)) == told + (outcome != "=")
 
 
-# --- who ----------------------------------------------------------------------------------------------
+# --- who ---
 
 
 def test_the_sender_cannot_do_the_recipients_part(world: World, refuses: Refusal) -> None:
@@ -218,7 +216,7 @@ def test_parts_are_not_served_after_decline_withdrawal_or_the_end(
     assert world.state(draft).state == pb.REFERRAL_STATE_SENT
 
 
-# --- signed answers -----------------------------------------------------------------------------------
+# --- signed answers ---
 
 
 def test_an_answer_signed_by_another_key_is_refused(world: World, refuses: Refusal) -> None:
@@ -274,9 +272,7 @@ def test_the_same_answer_again_changes_nothing(world: World) -> None:
     assert after == before
 
 
-def test_another_acceptance_than_the_one_on_file_is_refused(
-    world: World, refuses: Refusal
-) -> None:
+def test_another_acceptance_than_the_one_on_file_is_refused(world: World, refuses: Refusal) -> None:
     draft = world.create()
     world.answer(draft, "ACCEPT")
     with refuses(Reason.STATE_CONFLICT):
@@ -293,7 +289,7 @@ def test_a_request_id_of_another_request_is_refused(world: World, refuses: Refus
         world.b.referral.AcknowledgeReferral(request)
 
 
-# --- lists --------------------------------------------------------------------------------------------
+# --- lists ---
 
 
 def test_lists_are_paged_newest_first_and_hold_no_parts(empty: World) -> None:
@@ -335,9 +331,7 @@ def test_events_are_gapless_and_paged(world: World) -> None:
     seen: list[int] = []
     token = ""
     while True:
-        page = world.notify.ListEvents(
-            pb.ListEventsRequest(after=1, page_size=2, page_token=token)
-        )
+        page = world.notify.ListEvents(pb.ListEventsRequest(after=1, page_size=2, page_token=token))
         seen += [e.sequence for e in page.events]
         token = page.next_page_token
         if not token:

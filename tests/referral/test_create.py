@@ -51,7 +51,7 @@ def test_creating_wakes_the_relay(world: World) -> None:
         assert listener.wait(2.0)
 
 
-# --- who, and signatures --------------------------------------------------------------------------
+# --- who, and signatures ---
 
 
 def test_another_agency_cannot_send_it(world: World, refuses: Refusal) -> None:
@@ -91,7 +91,7 @@ def test_bytes_that_are_no_manifest_are_refused(world: World, refuses: Refusal) 
         world.a.referral.CreateReferral(request)
 
 
-# --- parts against the manifest -------------------------------------------------------------------
+# --- parts against the manifest ---
 
 
 def test_a_changed_ciphertext_is_refused(world: World, refuses: Refusal) -> None:
@@ -132,7 +132,7 @@ def test_another_outer_wrap_than_the_tokens_is_refused(world: World, refuses: Re
         world.a.referral.CreateReferral(request)
 
 
-# --- what must hold between the agencies -------------------------------------------------------------
+# --- what must hold between the agencies ---
 
 
 @pytest.mark.parametrize(
@@ -200,7 +200,7 @@ def test_a_manifest_that_has_ended_is_refused(world: World, refuses: Refusal) ->
     world.create(world.draft(created=now - 10, not_after=now + 1))
 
 
-# --- repeats --------------------------------------------------------------------------------------
+# --- repeats ---
 
 
 def test_the_same_request_again_is_answered_and_nothing_is_done_twice(world: World) -> None:
@@ -244,7 +244,7 @@ def test_the_same_id_with_another_manifest_is_refused(world: World, refuses: Ref
         world.a.referral.CreateReferral(world.create_request(other))
 
 
-# --- the bounds of the wire ---------------------------------------------------------------------------
+# --- the bounds of the wire ---
 
 
 def test_sixteen_parts_of_the_largest_bucket_would_fit(world: World, refuses: Refusal) -> None:

@@ -67,9 +67,7 @@ def test_every_state_action_and_party(state: str, action: str, side: str) -> Non
     if side != by or outcome in REASONS:
         with pytest.raises(SafehandError) as caught:
             states.decide(State(state), Action(action), Side(side))
-        assert caught.value.reason is (
-            Reason.NOT_ALLOWED if side != by else REASONS[outcome]
-        )
+        assert caught.value.reason is (Reason.NOT_ALLOWED if side != by else REASONS[outcome])
         return
     row = states.decide(State(state), Action(action), Side(side))
     assert row.target == (state if outcome == "=" else outcome)

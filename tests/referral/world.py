@@ -130,15 +130,11 @@ class ConsentStandIn(consent_pb2_grpc.ConsentServiceServicer):
     def ended(self, grant: str) -> None:
         """As consent does it: one event for each agency, then the one for referral."""
         for audience in ("agency/a", "agency/b", "service/referral"):
-            self.say(
-                events_pb2.EVENT_TYPE_CONSENT_ENDED, f"grants/{grant}", audience=audience
-            )
+            self.say(events_pb2.EVENT_TYPE_CONSENT_ENDED, f"grants/{grant}", audience=audience)
 
     def resumed(self, grant: str) -> None:
         for audience in ("agency/a", "agency/b", "service/referral"):
-            self.say(
-                events_pb2.EVENT_TYPE_CONSENT_RESUMED, f"grants/{grant}", audience=audience
-            )
+            self.say(events_pb2.EVENT_TYPE_CONSENT_RESUMED, f"grants/{grant}", audience=audience)
 
     def disclosed(self, referral: str) -> None:
         for audience in ("agency/a", "service/referral"):
@@ -196,7 +192,7 @@ class World:
         self.channels: list[Channel] = []
         self.token_key = Ed25519PrivateKey.from_private_bytes(ENTROPY.bytes(32))
         self.ledger = NoteSigner(ORIGIN, Ed25519PrivateKey.from_private_bytes(ENTROPY.bytes(32)))
-        self.consent = ConsentStandIn()
+        self.consent = ConsentStandIn()  # type: ignore[abstract]  # ListEvents is all it serves
         self.consent_server = self._serve_consent()
         self.settings = self._settings()
         self.app = self._start()
@@ -206,7 +202,7 @@ class World:
         self.notify = referral_pb2_grpc.ReferralServiceStub(
             self.channel(self.party("service", "notify"))
         )
-        self.a, self.b, self.c = (self.agency(name) for name in ("a-agency", "b-agency", "c-agency"))
+        self.a, self.b, self.c = (self.agency(f"{name}-agency") for name in "abc")
 
     # --- parts ---------------------------------------------------------------------------------
 
@@ -276,6 +272,9 @@ class World:
     def restart(self) -> None:
         """The referral service ends and comes back on the same files and port."""
         self.stop_service()
+        self.restart_after_stop()
+
+    def restart_after_stop(self) -> None:
         self.settings = self.settings.model_copy(update={"listen": f"127.0.0.1:{self.port}"})
         self.app = self._start()
 
@@ -303,7 +302,9 @@ class World:
             )
         )
 
-    def import_package(self, source: str, files: dict[str, bytes], *, skip_bad: bool = False) -> Any:
+    def import_package(
+        self, source: str, files: dict[str, bytes], *, skip_bad: bool = False
+    ) -> Any:
         return self.operator_directory.ImportPackage(
             directory_pb2.ImportPackageRequest(
                 request_id=rid(),
@@ -457,13 +458,15 @@ class World:
     ) -> referral_pb2.AnswerReferralRequest:
         """A signed answer with consent's acknowledgement."""
         by = by or (self.a if answer == "WITHDRAW" else self.b)
+        if reason is None:
+            reason = "" if answer == "ACCEPT" else "no_capacity"
         said = Answer(
             **{
                 "answer": answer,
                 "manifest": draft.signed.digest.hex(),
                 "referral": draft.referral,
                 "agency": by.name,
-                "reason": ("" if answer == "ACCEPT" else "no_capacity") if reason is None else reason,
+                "reason": reason,
                 "at": self.clock.wall(),
                 **changes,
             }
@@ -528,7 +531,12 @@ class World:
     # --- keys ----------------------------------------------------------------------------------
 
     def key_record(
-        self, agency: Agency, sequence: int, *, private: Ed25519PrivateKey | None = None, **changes: Any
+        self,
+        agency: Agency,
+        sequence: int,
+        *,
+        private: Ed25519PrivateKey | None = None,
+        **changes: Any,
     ) -> SignedKeyRecord:
         now = self.clock.wall()
         record = KeyRecord(

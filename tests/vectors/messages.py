@@ -206,6 +206,12 @@ def key_record() -> Vectors:
             keyrecord.CONTEXT,
         ),
     )
+    unused = value["public"][:-3] + chr(ord(value["public"][-3]) + 1) + "=="
+    v.refused(
+        "public: unused bits of base64 set, signed",
+        MALFORMED,
+        **_resign({**value, "public": unused}, p.RECIPIENT, keyrecord.CONTEXT),
+    )
     v.refused(
         "public: unpadded base64, signed",
         MALFORMED,

@@ -127,6 +127,13 @@ def _surroundings(v: Vectors) -> None:
     v.refused("another audience expected", INVALID, audience="notify.safehand.example")
     v.refused("another client certificate", INVALID, peer_cert=flipped(CERTIFICATE).hex())
     v.refused("no key known", INVALID, keys={})
+    unnamed = jws(canonical.encode({**HEADER, "kid": "00000000"}), claims().encode())
+    v.refused(
+        "the right key under a kid that is not its own",
+        INVALID,
+        keys={"00000000": p.TOKEN_PUBLIC.hex()},
+        token=unnamed,
+    )
     v.refused("another key under that kid", INVALID, keys={KID: p.STRANGER_PUBLIC.hex()})
     v.refused(
         "only another key known",
@@ -145,6 +152,12 @@ def _surroundings(v: Vectors) -> None:
         manifest=other.decode(),
         signature=signing.sign(p.SENDER, manifests.CONTEXT, other).hex(),
     )
+
+
+def loose(text: str) -> str:
+    """Another spelling of the same bytes: the last letter of 32 or 64 bytes has unused bits."""
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    return text[:-1] + alphabet[alphabet.index(text[-1]) + 1]
 
 
 def flipped_hex(value: str) -> str:
@@ -174,6 +187,13 @@ def _claims(v: Vectors) -> None:
             INVALID,
             token=jws(header, canonical.encode(missing)),
         )
+    for path in ("cnf.x5t#S256", "mfd", "owd", "led.lh", "rvt"):
+        keys: list[str | int] = [*path.split(".")]
+        spot = value
+        for key in keys:
+            spot = spot[key]
+        payload = canonical.encode(replaced(value, keys, loose(spot)))
+        v.refused(f"{path}: unused bits set, signed", INVALID, token=jws(header, payload))
     good = canonical.encode(value)
     detail = value["authorization_details"][0]
     for name, payload in {
@@ -226,14 +246,11 @@ def _header(v: Vectors) -> None:
 
 def _spelling(v: Vectors, text: str) -> None:
     head, body, tail = text.split(".")
-    # 64 bytes leave 4 unused bits in the last letter
-    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
-    loose = tail[:-1] + alphabet[alphabet.index(tail[-1]) + 1]
     for name, changed in {
         "header padded": f"{head}=.{body}.{tail}",
         "claims padded": f"{head}.{body}=.{tail}",
         "signature padded": f"{head}.{body}.{tail}==",
-        "signature with unused bits set": f"{head}.{body}.{loose}",
+        "signature with unused bits set": f"{head}.{body}.{loose(tail)}",
         "a space": f"{head}.{body}. {tail}",
         "a newline at the end": f"{text}\n",
         "four segments": f"{text}.AA",

@@ -7,11 +7,15 @@ Nothing is faked but the clock.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from safehand.consent.v1 import consent_pb2 as pb
 from safehand.consent.v1 import consent_pb2_grpc, ledger_pb2, ledger_pb2_grpc
@@ -20,6 +24,8 @@ from safehand_consent_service.settings import ConsentSettings
 from safehand_core import ids
 from safehand_core.clock import Clock, ManualClock
 from safehand_core.entropy import SystemEntropy
+from safehand_core.errors import SafehandError
+from safehand_core.reasons import Reason
 from safehand_core.words import CATEGORIES, PURPOSES
 from safehand_formats import sealing, signing
 from safehand_formats.answer import ACCEPT, Answer, SignedAnswer
@@ -38,7 +44,10 @@ from safehand_rpc.dial import Channel, connect
 from safehand_rpc.identity import Kind, spiffe_id
 from safehand_rpc.tls import TlsFiles
 
+T = TypeVar("T")
+
 ENTROPY = SystemEntropy()
+PATIENCE_S = 20.0
 DAY_S = 24 * 3600
 NOTICE = hashlib.sha256(b"notice").hexdigest()
 DEFAULT_CATEGORIES = ("CARD", "CONTACT", "NAME")
@@ -282,7 +291,9 @@ class World:
         self._cards += 1
         body = f"{self._cards:011d}"
         digits = [int(d) for d in body]
-        doubled = [d if i % 2 else (2 * d - 9 if d > 4 else 2 * d) for i, d in enumerate(digits[::-1])]
+        doubled = [
+            d if i % 2 else (2 * d - 9 if d > 4 else 2 * d) for i, d in enumerate(digits[::-1])
+        ]
         return Card(body + str(-sum(doubled) % 10))
 
     def register_subject(self, agency: str = A, card: Card | None = None) -> Card:
@@ -384,7 +395,9 @@ class World:
             record,
         )
 
-    def authorise_request(self, sealed: Sealed, request_id: str = "") -> pb.AuthorizeReferralRequest:
+    def authorise_request(
+        self, sealed: Sealed, request_id: str = ""
+    ) -> pb.AuthorizeReferralRequest:
         return pb.AuthorizeReferralRequest(
             request_id=request_id or new_request_id(),
             manifest=sealed.signed.manifest_bytes,
@@ -480,3 +493,30 @@ class World:
     def size(self) -> int:
         """How many entries the ledger has."""
         return self.app.context.writer.head.size
+
+
+@contextmanager
+def refused(reason: Reason, *, by: World | None = None) -> Iterator[None]:
+    """The block is refused for ``reason``; with ``by``, that world's ledger did not grow."""
+    size = by.size if by is not None else 0
+    with pytest.raises(SafehandError) as caught:
+        yield
+    assert caught.value.reason is reason, caught.value
+    if by is not None:
+        assert by.size == size
+
+
+def in_background(work: Callable[[], T]) -> Callable[[], T]:
+    """Start ``work`` in a thread; the result waits for it and returns or raises what it did."""
+    pool = ThreadPoolExecutor(1)
+    future = pool.submit(work)
+    pool.shutdown(wait=False)
+    return lambda: future.result(PATIENCE_S)
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    """Return when ``condition`` holds; fails after ``PATIENCE_S``."""
+    end = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.002)

@@ -264,7 +264,7 @@ class Story:
             "The operator rolls the release key; the old one is unlinked",
             "DONE",
             -1,
-            f"epoch {rolled.epoch}: destroyed, also in every copy of the database made before",
+            f"epoch {rolled.epoch}: an old copy of the database no longer opens with today's keys",
         )
         lines = her.verified_receipt(self.grant)
         looks = [line for line in lines if line.kind.name == "DISCLOSE"]

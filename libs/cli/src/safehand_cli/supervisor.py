@@ -128,8 +128,12 @@ class Supervisor:
     def release(self, name: str, *, timeout_s: float = START_S) -> None:
         """Start a held child again and wait until it is ready."""
         child = self._children[name]
-        child.restart = True
-        self._ask(lambda: self._spawn(child))
+
+        def start() -> None:
+            child.restart = True
+            self._spawn(child)
+
+        self._ask(start)
         self.wait_ready(name, timeout_s=timeout_s)
 
     def stop(self) -> None:

@@ -54,32 +54,32 @@ class SurvivorClient:
         stubs: Stubs | None = None,
     ) -> None:
         self._entropy = entropy or SystemEntropy()
-        self._stubs = stubs or dial(addresses or party.addresses, party.tls)
+        self.stubs = stubs or dial(addresses or party.addresses, party.tls)
         self._vkey_path = party.trust / "ledger.vkey"
-        self._session = b""
+        self.session = b""
 
     def close(self) -> None:
-        self._stubs.close()
+        self.stubs.close()
 
     def sign_in(self, card_number: str, pin: str) -> None:
         """Open a session. Raises SIGN_IN_FAILED, THROTTLED."""
-        self._session = self._stubs.consent.OpenSession(
+        self.session = self.stubs.consent.OpenSession(
             consent_pb2.OpenSessionRequest(card_number=card_number, pin=pin), timeout=DEADLINE_S
         ).session
 
     def sign_out(self) -> None:
         """End the session on the server."""
-        if self._session:
-            self._stubs.consent.CloseSession(
-                consent_pb2.CloseSessionRequest(session=self._session), timeout=DEADLINE_S
+        if self.session:
+            self.stubs.consent.CloseSession(
+                consent_pb2.CloseSessionRequest(session=self.session), timeout=DEADLINE_S
             )
-        self._session = b""
+        self.session = b""
 
     def options(self) -> list[consent_pb2.SharingOption]:
         """Who could receive something."""
         return list(
-            self._stubs.consent.ListSharingOptions(
-                consent_pb2.ListSharingOptionsRequest(session=self._session), timeout=DEADLINE_S
+            self.stubs.consent.ListSharingOptions(
+                consent_pb2.ListSharingOptionsRequest(session=self.session), timeout=DEADLINE_S
             ).options
         )
 
@@ -111,19 +111,19 @@ class SurvivorClient:
             terms.expires_at.CopyFrom(Timestamp(seconds=expires_at))
         if erase_by is not None:
             terms.erase_by.CopyFrom(Timestamp(seconds=erase_by))
-        return self._stubs.consent.Grant(
+        return self.stubs.consent.Grant(
             consent_pb2.GrantRequest(
-                request_id=ids.new_request_id(self._entropy), session=self._session, terms=terms
+                request_id=ids.new_request_id(self._entropy), session=self.session, terms=terms
             ),
             timeout=DEADLINE_S,
         )
 
     def stop(self, grant: str, *, destroy_now: bool = False) -> consent_pb2.StopGrantResponse:
         """Stop sharing at once; ``destroy_now`` also destroys the keys for good."""
-        return self._stubs.consent.StopGrant(
+        return self.stubs.consent.StopGrant(
             consent_pb2.StopGrantRequest(
                 request_id=ids.new_request_id(self._entropy),
-                session=self._session,
+                session=self.session,
                 grant=grant,
                 mode=consent_pb2.STOP_MODE_DESTROY_NOW
                 if destroy_now
@@ -134,9 +134,9 @@ class SurvivorClient:
 
     def resume(self, grant: str) -> consent_pb2.ResumeGrantResponse:
         """Undo a stop within its window."""
-        return self._stubs.consent.ResumeGrant(
+        return self.stubs.consent.ResumeGrant(
             consent_pb2.ResumeGrantRequest(
-                request_id=ids.new_request_id(self._entropy), session=self._session, grant=grant
+                request_id=ids.new_request_id(self._entropy), session=self.session, grant=grant
             ),
             timeout=DEADLINE_S,
         )
@@ -146,8 +146,8 @@ class SurvivorClient:
         out: list[consent_pb2.GrantView] = []
         token = ""
         while True:
-            page = self._stubs.consent.ListGrants(
-                consent_pb2.ListGrantsRequest(session=self._session, page_token=token),
+            page = self.stubs.consent.ListGrants(
+                consent_pb2.ListGrantsRequest(session=self.session, page_token=token),
                 timeout=DEADLINE_S,
             )
             out += page.grants
@@ -160,8 +160,8 @@ class SurvivorClient:
         out: list[consent_pb2.Look] = []
         token = ""
         while True:
-            page = self._stubs.consent.ListLooks(
-                consent_pb2.ListLooksRequest(session=self._session, grant=grant, page_token=token),
+            page = self.stubs.consent.ListLooks(
+                consent_pb2.ListLooksRequest(session=self.session, grant=grant, page_token=token),
                 timeout=DEADLINE_S,
             )
             out += page.looks
@@ -171,8 +171,8 @@ class SurvivorClient:
 
     def receipt(self, grant: str) -> consent_pb2.GetReceiptResponse:
         """Her receipt: the grant's secret and every leaf of it, opened."""
-        return self._stubs.consent.GetReceipt(
-            consent_pb2.GetReceiptRequest(session=self._session, grant=grant), timeout=DEADLINE_S
+        return self.stubs.consent.GetReceipt(
+            consent_pb2.GetReceiptRequest(session=self.session, grant=grant), timeout=DEADLINE_S
         )
 
     def verified_receipt(self, grant: str) -> list[ReceiptLine]:

@@ -12,9 +12,14 @@ import signal
 import threading
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 ENVIRONMENT = "SAFEHAND_FAILPOINTS"
-"""``name=kill``, ``name=kill@3`` (the third passing), ``name=sleep:0.05``; comma-separated."""
+"""``name=kill``, ``name=kill@3`` (the third passing), ``name=sleep:0.05``; comma-separated.
+
+Or ``@PATH``: a file with the same text, read at every passing, so that a test arms a running
+process. A kill empties the file first: the restarted process finds nothing armed.
+"""
 
 TABLE: dict[str, tuple[str, str]] = {
     # name: (process, what has just happened)
@@ -57,19 +62,25 @@ def _parse(text: str) -> dict[str, _Armed]:
     return armed
 
 
-_armed = _parse(os.environ.get(ENVIRONMENT, ""))
+_given = os.environ.get(ENVIRONMENT, "")
+_file = Path(_given[1:]) if _given.startswith("@") else None
+_text = "" if _file else _given
+_armed = _parse(_text)
 _lock = threading.Lock()
 
 
 def arm(text: str) -> None:
     """Replace what is armed in this process (tests that run a service in process)."""
-    global _armed
+    global _armed, _text
     with _lock:
+        _text = text
         _armed = _parse(text)
 
 
 def hit(name: str) -> None:
     """Pass the failpoint ``name``: usually nothing, in a crash test SIGKILL or a pause."""
+    if _file is not None:
+        _read_again(_file)
     if not _armed:
         return
     with _lock:
@@ -81,5 +92,16 @@ def hit(name: str) -> None:
             return
     if point.action == "sleep":
         time.sleep(point.argument)
-    else:
-        os.kill(os.getpid(), signal.SIGKILL)
+        return
+    if _file is not None:
+        _file.write_text("")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _read_again(file: Path) -> None:
+    try:
+        text = file.read_text().strip()
+    except OSError:
+        text = ""
+    if text != _text:
+        arm(text)

@@ -42,5 +42,6 @@ def new_request_id(entropy: Entropy) -> str:
 def require(pattern: str, value: str, field: str) -> str:
     """``value`` if it has the shape; raises MALFORMED that names the field, not the value."""
     if not re.fullmatch(pattern.removeprefix("^").removesuffix("$"), value):
-        raise SafehandError(Reason.MALFORMED, "a field has the wrong shape", metadata={"field": field})
+        detail = "a field has the wrong shape"
+        raise SafehandError(Reason.MALFORMED, detail, metadata={"field": field})
     return value

@@ -178,7 +178,7 @@ def certificate_thumbprint(der: bytes) -> bytes:
 
 
 def mint(claims: TokenClaims, private: Ed25519PrivateKey) -> str:
-    """The compact JWS of ``claims``: ASCII. The limits of the claims keep it far below 8192 bytes."""
+    """The compact JWS of ``claims``: ASCII, below 8192 bytes by the limits of the claims."""
     kid = token_key_id(signing.public_bytes(private))
     header = {"alg": ALGORITHM, "kid": kid, "typ": TYPE}
     key = OKPKey.import_key(private)

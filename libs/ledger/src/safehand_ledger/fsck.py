@@ -206,7 +206,7 @@ class _Fsck:
             head.ledger_time >= self._rules.time, "TIME", "-", "the head is older than its leaf"
         )
         ahead = head.ledger_time <= self._wall + MAX_LEAD_S
-        require(ahead, "TIME", "-", "the head is from the future")
+        require(ahead, "TIME", "-", "the head is from the future, or this clock is behind")
         if anchor is None:
             return
         try:

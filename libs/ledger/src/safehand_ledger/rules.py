@@ -1,8 +1,9 @@
 """What the entries must say together: the order of her stops and every look, from the bodies.
 
 The rules need the opened bodies, so whoever has them (the operator's fsck, oversight with an
-export) can check all of it. An entry whose body was forgotten is skipped; it may explain a gap in
-a counter, nothing else.
+export) can check all of it. An entry whose body was forgotten is skipped, and is given the benefit
+of the doubt: it may be the missing number of a counter, the stop that a resume needs, the resume
+between a stop and a look. Whoever holds the grant's secret knows its tag and is not fooled.
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ class Rules:
         self._time = 0
         self._grants: dict[str, _Grant] = {}
         self._keys: dict[str, int] = {}
-        self._forgotten: Counter[Kind] = Counter()
+        self._forgotten: dict[Kind, list[int]] = {kind: [] for kind in Kind}
         self._checks: Mapping[Kind, Callable[[int, _Grant, Body], None]] = {
             Kind.STOP: self._stop,
             Kind.RESUME: self._resume,
@@ -89,7 +90,7 @@ class Rules:
         if not self._require(leaf.kind.built, "KIND", index, "a kind that is not built"):
             return
         if body is None:
-            self._forgotten[leaf.kind] += 1
+            self._forgotten[leaf.kind].append(index)
             return
         at = body_time(leaf.kind, body)
         self._require(at >= self._time, "TIME", index, "earlier than the entry before it")
@@ -104,7 +105,7 @@ class Rules:
         name = _text(body, "grant")
         grant = self._grants.get(name)
         if grant is None:
-            known = self._forgotten[Kind.GRANT] > 0
+            known = self._may_hide(Kind.GRANT)
             self._require(known, "ORDER", index, "no such grant before it")
             grant = self._grants[name] = _Grant(None)
         if leaf.kind in COUNTED:
@@ -124,7 +125,7 @@ class Rules:
     def _counter(self, index: int, kind: Kind, grant: _Grant, body: Body) -> None:
         counter, expected = _number(body, "counter"), grant.counters[kind]
         # Forgotten entries of the kind may be the ones that are missing; at most so many.
-        missing = range(expected, expected + self._forgotten[kind] + 1)
+        missing = range(expected, expected + len(self._forgotten[kind]) + 1)
         self._require(counter in missing, "COUNTER", index, "a gap or a repeat in the counter")
         grant.counters[kind] = max(expected, counter + 1)
 
@@ -133,7 +134,7 @@ class Rules:
         derived = key_tag(agency, sequence)
         self._require(leaf.tag == derived, "TAG", index, "the tag is not derived from its agency")
         expected = self._keys.get(agency, 0)
-        missing = range(expected, expected + self._forgotten[Kind.KEY] + 1)
+        missing = range(expected, expected + len(self._forgotten[Kind.KEY]) + 1)
         self._require(sequence in missing, "COUNTER", index, "a gap or a repeat in the sequence")
         self._keys[agency] = max(expected, sequence + 1)
 
@@ -150,25 +151,28 @@ class Rules:
 
     def _stop(self, index: int, grant: _Grant, body: Body) -> None:
         self._require(not grant.ended, "ORDER", index, "a stop after the end")
-        self._require(grant.stop is None, "ORDER", index, "stopped twice")
+        self._require(not self._stopped(grant), "ORDER", index, "stopped twice")
         after = _number(body, "final_at") >= _number(body, "at")
         self._require(after, "TIME", index, "final before it is a stop")
         grant.stop = (index, body)
 
     def _resume(self, index: int, grant: _Grant, body: Body) -> None:
         self._require(not grant.ended, "ORDER", index, "resumed after the end")
-        if self._require(grant.stop is not None, "ORDER", index, "resumed without a stop"):
-            final_at = _number(cast("tuple[int, Body]", grant.stop)[1], "final_at")
-            self._require(
-                _number(body, "at") <= final_at, "TIME", index, "resumed after its window"
-            )
+        if grant.stop is None:
+            self._require(self._may_hide(Kind.STOP), "ORDER", index, "resumed without a stop")
+        else:
+            inside = _number(body, "at") <= _number(grant.stop[1], "final_at")
+            self._require(inside, "TIME", index, "resumed after its window")
         grant.stop = None
 
     def _revoke(self, index: int, grant: _Grant, body: Body) -> None:
         self._require(not grant.ended, "ORDER", index, "ended twice")
-        if self._require(grant.stop is not None, "ORDER", index, "revoked without a stop"):
-            at, stop = cast("tuple[int, Body]", grant.stop)
-            self._require(_number(body, "stop_index") == at, "ORDER", index, "names another stop")
+        if grant.stop is None:
+            self._require(self._may_hide(Kind.STOP), "ORDER", index, "revoked without a stop")
+        else:
+            at, stop = grant.stop
+            known = _number(body, "stop_index") == at or self._may_hide(Kind.STOP, at)
+            self._require(known, "ORDER", index, "names another stop")
             early = body["cause"] == "window" and _number(body, "at") < _number(stop, "final_at")
             self._require(not early, "TIME", index, "revoked inside its window")
         grant.ended = True
@@ -185,10 +189,18 @@ class Rules:
     def _live(self, index: int, grant: _Grant, body: Body) -> None:
         """The one rule that everything else serves."""
         self._require(not grant.ended, "ORDER", index, "shared after the end")
-        self._require(grant.stop is None, "ORDER", index, "shared after a stop")
+        self._require(not self._stopped(grant), "ORDER", index, "shared after a stop")
         if grant.body is not None:
             before = _number(body, "at") < _number(grant.body, "expires_at")
             self._require(before, "TIME", index, "shared after the grant's term")
+
+    def _stopped(self, grant: _Grant) -> bool:
+        return grant.stop is not None and not self._may_hide(Kind.RESUME, grant.stop[0])
+
+    def _may_hide(self, kind: Kind, after: int = -1) -> bool:
+        """Whether an entry of ``kind`` above index ``after`` was forgotten, of whatever grant."""
+        forgotten = self._forgotten[kind]
+        return bool(forgotten) and forgotten[-1] > after
 
     def _refer(self, index: int, grant: _Grant, body: Body) -> None:
         self._live(index, grant, body)
@@ -228,7 +240,7 @@ class Rules:
         grant.looks.add(look)
         refer = grant.refers.get(manifest)
         if refer is None:
-            known = self._forgotten[Kind.REFER] > 0
+            known = self._may_hide(Kind.REFER)
             self._require(known, "ORDER", index, "no such referral was authorised")
             return
         inside = category in _names(refer.body, "categories")

@@ -68,14 +68,14 @@ class App:
         self._closed = False
 
     def prepare(self) -> int:
-        """Everything before the first call, in this order: finish an open KEK roll, check the
-        ledger against itself and its anchor, end what is due, say where the port is.
+        """Everything before the first call, in this order: check the ledger against itself and
+        its anchor, finish an open KEK roll, end what is due, say where the port is.
 
         Raises LEDGER_ROLLED_BACK, LEDGER_CORRUPT or CONFIG_INVALID.
         """
         context = self.context
-        context.keks.start(context.clock.wall())
         context.writer.start()
+        context.keks.start(context.now)
         sweep(context)
         self._sweeper.start()
         context.refused.start()

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from safehand_core import failpoints
+from safehand_core import failpoints, logs
 from safehand_core.entropy import Entropy
 from safehand_core.errors import SafehandError
 from safehand_core.keystore import (
@@ -70,9 +70,11 @@ class KekRing:
     def start(self, now: int) -> None:
         """Make the first epoch, or finish a roll that a crash left open, either way.
 
-        Before the writer starts. A KEK newer than the current epoch never wrapped a committed
-        row; one older wraps no row any more: both are destroyed. Where the current epoch's own
-        file is gone (a database from a copy) a new epoch begins, and the old rows open no more.
+        After the ledger was checked against its anchor, before anything is served. A KEK newer
+        than the current epoch never wrapped a committed row, and one older wraps no row any more:
+        both are destroyed. No crash removes the current epoch's own file: where it is gone the
+        database is a copy from elsewhere or before. Then its rows open no more, a new epoch
+        begins, and nothing is destroyed before the next roll, so that the mistake can be mended.
         """
         make_private_dir(self._directory)
         require_private(self._directory)
@@ -80,11 +82,14 @@ class KekRing:
             leftover.unlink()
         with begin_read(self._engine) as connection:
             epoch = _current(connection)
-        if epoch is None or epoch not in self._on_disk():
-            fresh = self._new_file(epoch)
-            with begin_write(self._engine) as connection:
-                _begin(connection, fresh, now)
-        self._destroy_unused()
+        if epoch is not None and epoch in self._on_disk():
+            self._destroy_unused()
+            return
+        if epoch is not None:
+            logs.get().error("keys.kek_missing")
+        fresh = self._new_file(epoch)
+        with begin_write(self._engine) as connection:
+            _begin(connection, fresh, now)
 
     # --- inside the writer's transaction ---------------------------------------------------
 

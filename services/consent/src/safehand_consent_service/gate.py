@@ -129,6 +129,12 @@ class Gates:
             gate = self._gates.get(grant)
             return gate is not None and gate.up
 
+    def inside(self, grant: str) -> int:
+        """How many releases of ``grant`` are on their way out."""
+        with self._changed:
+            gate = self._gates.get(grant)
+            return 0 if gate is None else len(gate.inside)
+
     def enter(self, grant: str, call: Call) -> Passage:
         """Go in, to be left by itself when the RPC of ``call`` ends.
 

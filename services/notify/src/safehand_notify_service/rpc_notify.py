@@ -28,7 +28,7 @@ class NotifyServicer(notify_pb2_grpc.NotifyServiceServicer):
         self._hub = hub
         self._pager = pager
 
-    async def Follow(  # type: ignore[override]  # noqa: N802
+    async def Follow(  # noqa: N802
         self, request: notify_pb2.FollowRequest, context: Any
     ) -> AsyncIterator[notify_pb2.FollowResponse]:
         """Stream from the cursor on. Ends with UNAVAILABLE when the service goes away."""
@@ -46,7 +46,7 @@ class NotifyServicer(notify_pb2_grpc.NotifyServiceServicer):
                 if len(page) < FOLLOW_PAGE:
                     await bell.wait()
 
-    async def ListDeliveries(  # type: ignore[override]  # noqa: N802
+    async def ListDeliveries(  # noqa: N802
         self, request: notify_pb2.ListDeliveriesRequest, context: Any
     ) -> notify_pb2.ListDeliveriesResponse:
         """One page."""

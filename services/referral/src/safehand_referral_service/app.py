@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Final
 
@@ -92,22 +93,35 @@ def build(settings: ReferralSettings, *, clock: Clock, entropy: Entropy) -> App:
     Raises CONFIG_INVALID for what settings, keys or the database are not.
     """
     make_private_dir(settings.data_dir)
-    engine = open_database(settings)
     keystore = FileKeystore(settings.keys_dir, entropy=entropy)
-    waker = Waker(settings.relay_wake)
-    context = Context(
-        engine=engine,
-        clock=clock,
-        token_keys=settings.token_keys(),
-        issuer=settings.issuer,
-        audience=settings.audience,
-        ledger=settings.ledger(),
-        wake=waker.wake,
-    )
-    with begin_write(engine) as connection:
-        idempotency.prune(connection, now=clock.wall())
-    pager = Pager(keystore.secret(PAGE_KEY))
-    server = build_server(
+    token_keys, ledger = settings.token_keys(), settings.ledger()
+    with contextlib.ExitStack() as undo:
+        engine = open_database(settings)
+        undo.callback(engine.dispose)
+        waker = Waker(settings.relay_wake)
+        undo.callback(waker.close)
+        context = Context(
+            engine=engine,
+            clock=clock,
+            token_keys=token_keys,
+            issuer=settings.issuer,
+            audience=settings.audience,
+            ledger=ledger,
+            wake=waker.wake,
+        )
+        with begin_write(engine) as connection:
+            idempotency.prune(connection, now=clock.wall())
+        server = _server(settings, context, Pager(keystore.secret(PAGE_KEY)), clock)
+        events = ConsentEvents(settings.consent_now, settings.tls)
+        follower = Follower(context, events, settings.follow_wake)
+        undo.pop_all()
+    return App(context, server, follower, waker, settings)
+
+
+def _server(
+    settings: ReferralSettings, context: Context, pager: Pager, clock: Clock
+) -> RunningServer:
+    return build_server(
         services=[
             (
                 referral_pb2_grpc.add_ReferralServiceServicer_to_server,
@@ -127,13 +141,14 @@ def build(settings: ReferralSettings, *, clock: Clock, entropy: Entropy) -> App:
         reflection=settings.profile != "production",
         method_max_bytes=MAX_BYTES,
     )
-    events = ConsentEvents(settings.consent_now, settings.tls)
-    follower = Follower(context, events, settings.follow_wake)
-    return App(context, server, follower, waker, settings)
 
 
 def open_database(settings: ReferralSettings) -> Engine:
     """The service's database, at the newest revision of its schema."""
     engine = open_engine(settings.database)
-    migrate.upgrade(engine, MIGRATIONS)
+    try:
+        migrate.upgrade(engine, MIGRATIONS)
+    except BaseException:
+        engine.dispose()
+        raise
     return engine

@@ -41,6 +41,15 @@ class Fetched:
 
 
 @dataclass(frozen=True, slots=True)
+class Look:
+    """A signed wish to open one part, not yet answered."""
+
+    fetched: Fetched
+    request: ReleaseRequest
+    signed: SignedReleaseRequest
+
+
+@dataclass(frozen=True, slots=True)
 class Opened:
     """One opened part, and the index of the DISCLOSE leaf that she will see."""
 
@@ -121,28 +130,39 @@ class Opening(RecipientKeys):
         ).referral
 
     def open(self, fetched: Fetched, category: str, *, worker_ref: str) -> Opened:
-        """Open one part: one look, one DISCLOSE leaf, which she sees.
+        """Open one part: one look, one DISCLOSE leaf, which she sees. See ``finish_look``."""
+        return self.finish_look(self.prepare_look(fetched, category, worker_ref=worker_ref))
 
-        The answer is used only if its proof is for a DISCLOSE leaf whose opened body names this
-        manifest, part, recipient, worker and request, under the pinned ledger key, at a head that
-        continues the last one we saw (PROTOCOL rule 8). The content key is not kept.
-        """
-        part = fetched.manifest.parts[fetched.part_of(category)]
+    def prepare_look(self, fetched: Fetched, category: str, *, worker_ref: str) -> Look:
+        """Sign the wish to open one part. Finishing it twice is still one look and one leaf."""
         request = ReleaseRequest(
             manifest=fetched.signed.digest.hex(),
             referral=fetched.referral,
-            part=part.label.id,
+            part=fetched.part_of(category),
             recipient=self.agency,
             worker_ref=worker_ref,
             request_id=ids.new_request_id(self._entropy),
         )
-        signed = SignedReleaseRequest.sign(request, self._identity)
+        return Look(fetched, request, SignedReleaseRequest.sign(request, self._identity))
+
+    def finish_look(self, look: Look) -> Opened:
+        """Ask for the key and open the part; may be asked again when the answer was lost.
+
+        The answer is used only if its proof is for a DISCLOSE leaf whose opened body names this
+        manifest, part, recipient, worker and request, under the pinned ledger key, at a head that
+        continues the last one we saw (PROTOCOL rule 8). The content key is not kept.
+        Raises CONSENT_ENDED, NOT_ACCEPTED, REFERRAL_CLOSED, PROOF_INVALID, MANIFEST_MISMATCH.
+        """
+        fetched, request = look.fetched, look.request
+        header = fetched.manifest.header
+        part = fetched.manifest.parts[request.part]
+        sealed = fetched.parts[request.part]
         asked_at = self.head.now()
         answer = self.stubs.consent.ReleaseKey(
             consent_pb2.ReleaseKeyRequest(
-                request=signed.request_bytes,
-                signature=signed.signature,
-                outer_wrap=fetched.parts[part.label.id].outer_wrap,
+                request=look.signed.request_bytes,
+                signature=look.signed.signature,
+                outer_wrap=sealed.outer_wrap,
             ),
             timeout=DEADLINE_S,
         )
@@ -150,28 +170,23 @@ class Opening(RecipientKeys):
             answer.receipt,
             Kind.DISCLOSE,
             {
-                "grant": fetched.manifest.header.grant,
+                "grant": header.grant,
                 "manifest": request.manifest,
                 "part": request.part,
                 "category": part.label.category,
                 "stage": part.label.stage,
                 "recipient": self.agency,
-                "worker_ref": worker_ref,
-                "request": signed.digest.hex(),
+                "worker_ref": request.worker_ref,
+                "request": look.signed.digest.hex(),
             },
             self._verifier,
             head=self.head,
             asked_at=asked_at,
         )
         part.match_wrap(answer.inner_wrap)
-        seed = self._keys.secret(f"recipient-{fetched.manifest.header.recipient_key}", create=False)
-        content = sealing.open_part(
-            fetched.manifest.header,
-            part.label,
-            fetched.parts[part.label.id].ciphertext,
-            answer.inner_wrap,
-            seed,
-        )
+        seed = self._keys.secret(f"recipient-{header.recipient_key}", create=False)
+        content = sealing.open_part(header, part.label, sealed.ciphertext, answer.inner_wrap, seed)
+        category = part.label.category
         return Opened(
             category, intake.parse(content, category), answer.receipt.index, answer.receipt
         )

@@ -1,0 +1,25 @@
+"""Fixtures for every test: one running world per session where a test asks for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from tests.harness.world import World, running
+
+settings.register_profile(
+    "safehand",
+    deadline=None,  # timings belong in bench/
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+    print_blob=True,
+)
+settings.load_profile("safehand")
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """All services as real processes, shared by the tests that do not break them."""
+    with running(tmp_path_factory.mktemp("world") / "sandbox") as found:
+        yield found

@@ -1,0 +1,1 @@
+"""Starts the lot as real processes, for tests of the whole."""

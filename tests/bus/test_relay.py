@@ -25,6 +25,9 @@ def test_everything_in_the_outbox_arrives_in_order(bus: Bus, consent: Source) ->
     consent.worker.start()
     eventually(lambda: consent.cursor() == 300)
     assert bus.ids("CONSENT") == ids(1, 300)
+    headers = [found for _, found, _ in bus.messages("CONSENT")]
+    assert headers[0]["Nats-Expected-Last-Sequence"] == "0"
+    assert [h["Nats-Expected-Last-Msg-Id"] for h in headers[1:]] == ids(1, 299)
 
 
 def test_a_wake_up_is_faster_than_the_poll(bus: Bus, consent: Source) -> None:

@@ -188,9 +188,10 @@ def test_the_api_process_says_where_it_serves_and_drains_on_sigterm(
         assert said["event"] == "serving"
         world.port = said["port"]
         stub = world.ledger("oversight")
-        assert "consent.safehand.example/ledger" in stub.GetCheckpoint(
-            ledger_pb2.GetCheckpointRequest()
-        ).checkpoint
+        assert (
+            "consent.safehand.example/ledger"
+            in stub.GetCheckpoint(ledger_pb2.GetCheckpointRequest()).checkpoint
+        )
         process.send_signal(signal.SIGTERM)
         assert process.wait(20) == 0
     finally:
@@ -203,7 +204,9 @@ def test_the_api_process_says_where_it_serves_and_drains_on_sigterm(
 
 
 def test_a_wrong_setting_is_named_and_ends_the_process(
-    tmp_path: Path, tls: dict[str, TlsFiles], monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    tls: dict[str, TlsFiles],
+    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     for name, value in environment(World(tmp_path, tls)).items():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 from safehand.consent.v1 import consent_pb2 as pb
@@ -118,7 +120,7 @@ def test_an_agency_cannot_be_its_own_recipient(world: World, her: bytes) -> None
     [{"purpose": "anything"}, {"categories": ["EVERYTHING"]}, {"given_how": "guessed"}],
 )
 def test_words_outside_the_closed_lists_are_refused(
-    world: World, her: bytes, changed: dict[str, object]
+    world: World, her: bytes, changed: dict[str, Any]
 ) -> None:
     with refused(Reason.MALFORMED):
         world.grant(her, **changed)
@@ -143,7 +145,11 @@ def test_without_a_protocol_between_the_two_there_is_no_grant(world: World, her:
 
 def test_the_protocol_must_cover_purpose_and_categories(world: World, her: bytes) -> None:
     world.register_protocol("clinic", "haven", purposes=["health"], categories=["CARD", "HEALTH"])
-    narrow = {"recipient_agency": "clinic", "purpose": "health", "categories": ["HEALTH"]}
+    narrow: dict[str, Any] = {
+        "recipient_agency": "clinic",
+        "purpose": "health",
+        "categories": ["HEALTH"],
+    }
     assert world.grant(her, **narrow).grant.grant
     with refused(Reason.PROTOCOL_MISSING):
         world.grant(her, **{**narrow, "purpose": "housing"})

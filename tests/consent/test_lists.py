@@ -35,9 +35,7 @@ def test_a_page_token_is_good_for_its_own_list_only(world: World, her: bytes) ->
     for _ in range(2):
         world.grant(her)
     world.register("haven", 2, "another-one")
-    token = world.portal.ListGrants(
-        pb.ListGrantsRequest(session=her, page_size=1)
-    ).next_page_token
+    token = world.portal.ListGrants(pb.ListGrantsRequest(session=her, page_size=1)).next_page_token
     with refused(Reason.PAGE_TOKEN_INVALID):
         world.portal.ListGrants(
             pb.ListGrantsRequest(session=world.sign_in(2), page_size=1, page_token=token)
@@ -53,7 +51,7 @@ def test_an_agency_sees_the_grants_that_it_may_release_under(world: World, her: 
     out = world.grant(her).grant.grant
     back = world.grant(her, releasing_agency="legal", recipient_agency="haven").grant.grant
 
-    def seen(party: str, **filters: str) -> list[tuple[str, str, bool]]:
+    def seen(party: str, **filters: Any) -> list[tuple[str, str, bool]]:
         answer = world.consent(party).ListAgencyGrants(pb.ListAgencyGrantsRequest(**filters))
         return [(g.grant, g.subject_ref, g.live) for g in answer.grants]
 

@@ -1,4 +1,4 @@
-"""What she can check by herself: every leaf of a grant, from its secret, against the whole ledger."""
+"""What she can check by herself: every leaf of a grant, from its secret, in the whole ledger."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from safehand.common.v1 import reason_pb2
 from safehand.consent.v1 import consent_pb2 as pb
 from safehand.consent.v1 import ledger_pb2
 from safehand_core.reasons import Reason
@@ -155,9 +156,9 @@ def test_looks_and_refused_looks_are_one_list_newest_first(flow: Flow) -> None:
         (look.category, look.worker_ref, look.ledger_index, look.refused) for look in answer.looks
     ]
     assert lines == [
-        ("CARD", "worker-7", -1, pb.Look(refused="REASON_CONSENT_ENDED").refused),
+        ("CARD", "worker-7", -1, reason_pb2.REASON_CONSENT_ENDED),
         ("NAME", "worker-7", second, 0),
-        ("NAME", "worker-8", -1, pb.Look(refused="REASON_NOT_ACCEPTED").refused),
+        ("NAME", "worker-8", -1, reason_pb2.REASON_NOT_ACCEPTED),
         ("CARD", "worker-7", first, 0),
     ]
     assert {look.agency for look in answer.looks} == {"agency-b"}

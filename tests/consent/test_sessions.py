@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import grpc
@@ -186,7 +187,7 @@ def test_a_session_is_not_in_the_database(known: World) -> None:
 def test_every_method_of_hers_needs_her_session(known: World) -> None:
     no_session = bytes(32)
     portal, grant = known.portal, "0" * 32
-    calls = [
+    calls: list[Callable[[], Any]] = [
         lambda: portal.ListSharingOptions(pb.ListSharingOptionsRequest(session=no_session)),
         lambda: known.grant(no_session),
         lambda: known.stop_grant(no_session, grant),

@@ -155,9 +155,7 @@ def test_a_stop_can_be_undone_up_to_the_last_second(world: World, her: bytes, gr
     ]
 
 
-def test_at_the_end_of_the_window_it_cannot_be_undone(
-    world: World, her: bytes, grant: str
-) -> None:
+def test_at_the_end_of_the_window_it_cannot_be_undone(world: World, her: bytes, grant: str) -> None:
     world.stop_grant(her, grant)
     world.clock.advance(WINDOW_S)
     her = world.sign_in(1)

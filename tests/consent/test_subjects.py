@@ -1,4 +1,4 @@
-"""A card on file: filed once, linked by her alone, kept so that a thief of the database has none."""
+"""A card on file: filed once, linked by her alone, kept so that a thief of the file has none."""
 
 from __future__ import annotations
 
@@ -61,9 +61,7 @@ def test_the_same_registration_again_succeeds(world: World) -> None:
         world.register("haven", 1, "her-at-haven", request_id=request_id)
     world.register("haven", 1, "her-at-haven")
     assert subjects(world) == 1
-    assert world.rows("SELECT agency, subject_ref FROM subject_ref") == [
-        ("haven", "her-at-haven")
-    ]
+    assert world.rows("SELECT agency, subject_ref FROM subject_ref") == [("haven", "her-at-haven")]
 
 
 def test_a_request_id_is_for_one_request(world: World) -> None:

@@ -10,7 +10,7 @@ from safehand_core.reasons import Reason
 from safehand_formats import merkle
 from safehand_formats.checkpoint import open_checkpoint
 from safehand_formats.leaf import Leaf
-from safehand_ledger import tables
+from safehand_ledger import stored, tables
 from safehand_ledger.check import verify
 from safehand_ledger.reader import LedgerReader
 from safehand_ledger.tables import TABLES
@@ -69,7 +69,10 @@ def test_it_reads_through_an_engine_that_cannot_write(world: World) -> None:
     assert open_checkpoint(reader.checkpoint_note(), world.signer.verifier).size == 2
     assert reader.opening(1) is not None
     assert reader.opening(2) is None
-    with pytest.raises(DBAPIError), begin_write(engine) as connection:
+    with pytest.raises(SafehandError) as refused, begin_write(engine):
+        pass
+    assert refused.value.reason is Reason.CONFIG_INVALID
+    with pytest.raises(DBAPIError), begin_read(engine) as connection:
         connection.execute(text("DELETE FROM ledger_opening"))
     engine.dispose()
 
@@ -100,9 +103,6 @@ def test_a_proof_asks_the_node_table_by_its_key(world: World) -> None:
     world.append_keys(1)
     with begin_read(world.engine) as connection:
         plan = connection.execute(
-            text(
-                "EXPLAIN QUERY PLAN SELECT hash FROM ledger_node "
-                'WHERE (level, "index") IN (VALUES (0, 1), (1, 0))'
-            )
+            text("EXPLAIN QUERY PLAN " + stored._SELECT_NODE.replace("?", "1"))
         ).all()
     assert any("SEARCH ledger_node USING PRIMARY KEY" in row[3] for row in plan), plan

@@ -11,6 +11,7 @@ from safehand_core.errors import SafehandError
 from safehand_core.ids import new_id
 from safehand_core.reasons import Reason
 from safehand_core.words import URGENCY_ANSWER_S
+from safehand_formats.manifest import Manifest, SignedManifest
 
 from tests.referral.conftest import Refusal
 from tests.referral.world import (
@@ -287,3 +288,15 @@ def test_needs_that_an_operator_widened_hold_at_once(world: World, refuses: Refu
     fresh = world.draft(("CARD", "CONTACT"), service=OTHER_SERVICE, referral=new_id(ENTROPY))
     with refuses(Reason.SERVICE_NEEDS_EXCEEDED):
         world.a.referral.CreateReferral(world.create_request(fresh))
+
+
+def test_a_ciphertext_of_another_size_than_its_label_says_is_refused(
+    world: World, refuses: Refusal
+) -> None:
+    """The sender signed for these bytes, and lied about their bucket."""
+    draft = world.draft()
+    first, *rest = draft.manifest.parts
+    lied = replace(first, label=replace(first.label, bucket=4096))
+    signed = SignedManifest.sign(Manifest(draft.manifest.header, (lied, *rest)), world.a.private)
+    with refuses(Reason.MANIFEST_MISMATCH):
+        world.a.referral.CreateReferral(world.create_request(replace(draft, signed=signed)))

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from safehand_core.clock import SystemClock
 from safehand_core.errors import SafehandError
 from safehand_core.reasons import Reason
 from safehand_rpc import call
-from safehand_rpc.aio import RunningAioServer, build_aio_server
+from safehand_rpc.aio import RunningAioServer, build_aio_server, serve_until_signal
 from safehand_rpc.dial import connect
 from safehand_rpc.identity import principal_of
 
@@ -59,6 +62,7 @@ class Loop:
     def __init__(self, echo: Echo, parties: Any) -> None:
         self.echo, self.parties, self.servicer = echo, parties, make_servicer(echo)
         self.channels: list[Any] = []
+        self.server: Any = None
 
     async def serve(self, body: Callable[[RunningAioServer], Awaitable[None]]) -> None:
         server = await build_aio_server(
@@ -73,6 +77,7 @@ class Loop:
             tls=self.parties("service", "notify"),
             clock=SystemClock(),
         )
+        self.server = server
         await server.start()
         try:
             await body(server)
@@ -81,14 +86,21 @@ class Loop:
                 channel.close()
             await server.drain(0.2, settle_s=0)
 
-    def run(self, client: Callable[[Any], None], kind: str = "agency", name: str = "one") -> None:
+    def run(
+        self,
+        client: Callable[[Any], None],
+        kind: str = "agency",
+        name: str = "one",
+        stub: Any = None,
+    ) -> None:
         """Run ``client(stub)`` in a thread against a server on this thread's loop."""
+        stub_of = stub or self.echo.grpc.EchoServiceStub
 
         def blocking(port: int) -> None:
             tls = self.parties(kind, name)
             channel = connect(f"127.0.0.1:{port}", tls, "notify", retry=False, timeout_s=5)
             self.channels.append(channel)
-            client(self.echo.grpc.EchoServiceStub(channel))
+            client(stub_of(channel))
 
         async def body(server: RunningAioServer) -> None:
             with ThreadPoolExecutor(1) as pool:
@@ -197,3 +209,45 @@ def test_many_streams_need_no_threads(loop: Loop) -> None:
             answers.cancel()
 
     loop.run(client)
+
+
+def test_health_flips_and_a_watch_is_refused(loop: Loop) -> None:
+    request, status = health_pb2.HealthCheckRequest, health_pb2.HealthCheckResponse
+    service = "echo.v1.EchoService"
+
+    def client(stub: Any) -> None:
+        assert stub.Check(request(service=service)).status == status.SERVING
+        assert stub.List(health_pb2.HealthListRequest()).statuses.keys() == {"", service}
+        assert refusal(lambda: stub.Check(request(service="x"))).reason is Reason.NOT_FOUND
+        assert refusal(lambda: next(stub.Watch(request()))).reason is Reason.NOT_BUILT
+        loop.server.set_serving(False)
+        assert stub.Check(request(service="")).status == status.NOT_SERVING
+
+    loop.run(client, stub=health_pb2_grpc.HealthStub)
+
+
+def test_a_process_that_is_told_to_end_drains(echo: Echo, parties: Any, log_lines: Any) -> None:
+    order: list[str] = []
+
+    async def note() -> None:
+        order.append("streams told")
+
+    async def body() -> None:
+        server = await build_aio_server(
+            services=[
+                (
+                    echo.grpc.add_EchoServiceServicer_to_server,
+                    make_servicer(echo),
+                    echo.service(),
+                )
+            ],
+            policy=POLICY,
+            tls=parties("service", "notify"),
+            clock=SystemClock(),
+        )
+        asyncio.get_running_loop().call_later(0.1, os.kill, os.getpid(), signal.SIGTERM)
+        await serve_until_signal(server, on_drain=note)
+
+    asyncio.run(body())
+    assert order == ["streams told"]
+    assert [line["event"] for line in log_lines()] == ["server.started", "server.stopped"]

@@ -46,7 +46,20 @@ def test_health_says_serving_and_flips(harness: Harness, service: str) -> None:
     assert health_of(harness, service) == STATUS.SERVING
 
 
-def test_health_can_be_watched_without_a_thread(serve: Callable[..., Harness]) -> None:
+def test_health_lists_every_service(harness: Harness) -> None:
+    stub = health_pb2_grpc.HealthStub(harness.channel())
+    statuses = stub.List(health_pb2.HealthListRequest()).statuses
+    assert {name: answer.status for name, answer in statuses.items()} == {
+        "": STATUS.SERVING,
+        SERVICE: STATUS.SERVING,
+    }
+
+
+def test_the_health_of_a_service_that_is_not_here_is_not_found(harness: Harness) -> None:
+    assert refusal(lambda: health_of(harness, "echo.v1.Other")).reason is Reason.NOT_FOUND
+
+
+def test_a_watch_of_health_pins_no_thread(serve: Callable[..., Harness]) -> None:
     harness = serve(threads=1)
     watches = [
         health_pb2_grpc.HealthStub(harness.channel()).Watch(
@@ -54,10 +67,9 @@ def test_health_can_be_watched_without_a_thread(serve: Callable[..., Harness]) -
         )
         for _ in range(3)
     ]
-    assert [next(w).status for w in watches] == [STATUS.SERVING] * 3
+    reasons = [refusal(lambda watch=watch: next(watch)).reason for watch in watches]  # type: ignore[misc]
+    assert reasons == [Reason.NOT_BUILT] * 3
     assert harness.stub().Echo(harness.request()).name == "harbour"
-    harness.server.set_serving(False)
-    assert [next(w).status for w in watches] == [STATUS.NOT_SERVING] * 3
 
 
 # --- drain ----------------------------------------------------------------------------------

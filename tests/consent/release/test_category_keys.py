@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -38,7 +37,7 @@ class Crash(BaseException):
 
 
 @pytest.fixture
-def crash_at(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+def crash_at(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Name a failpoint in the list, and whoever passes it crashes."""
     names: list[str] = []
     passed = failpoints.hit
@@ -49,7 +48,7 @@ def crash_at(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
             raise Crash
 
     monkeypatch.setattr(failpoints, "hit", hit)
-    yield names
+    return names
 
 
 def roll(world: World, request_id: str = "") -> pb.RollKeysResponse:
@@ -110,7 +109,6 @@ def test_a_roll_rewraps_every_live_key_and_destroys_the_old_kek(fresh_world: Wor
 
 
 def test_the_old_kek_is_forgotten_in_memory_too(fresh_world: World) -> None:
-    """With the old file put back nothing but the file could open an old row; the ring holds none."""
     world = fresh_world
     sent_referral(world)
     old = (world.settings.keys_dir / "kek-1").read_bytes()

@@ -6,6 +6,7 @@ head. Everything a leaf commits to is compared with its opening, and the bodies 
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import zip_longest
@@ -67,7 +68,7 @@ def fsck(
         try:
             with begin_read(engine) as connection:
                 found.check(connection, anchor)
-        except (SQLAlchemyError, SafehandError, TypeError, ValueError):
+        except (SQLAlchemyError, sqlite3.Error, SafehandError, TypeError, ValueError):
             # Damage below the tables, or a value of another type than its column's.
             found.problems.add("DATABASE", "-", "the tables cannot be read")
     return found.report()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Final
 
 from safehand_core.errors import SafehandError
@@ -59,4 +58,4 @@ class LedgerReader:
         with begin_read(self._engine) as connection:
             if size2 > stored.require_head(connection).size:
                 raise SafehandError(Reason.MALFORMED, "the ledger is smaller than that")
-            return stored.with_nodes(connection, partial(merkle.consistency_proof, size1, size2))
+            return merkle.consistency_proof(size1, size2, stored.nodes(connection))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 
 from safehand_core.canonical import Json
 from safehand_core.errors import SafehandError
@@ -55,6 +54,6 @@ def from_stored(connection: Connection, index: int, size: int, note: str) -> Rec
     if not 0 <= index < size:
         raise SafehandError(Reason.NOT_FOUND, "the ledger has no such entry")
     leaf = stored.leaf(connection, index)
-    path = stored.with_nodes(connection, partial(merkle.inclusion_proof, index, size))
+    path = merkle.inclusion_proof(index, size, stored.nodes(connection))
     proof = TlogProof(index, tuple(path), note).to_text()
     return Receipt(index, leaf, merkle.leaf_hash(leaf), proof, stored.opening(connection, index))

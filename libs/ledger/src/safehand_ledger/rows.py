@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
-from sqlalchemy import Connection, bindparam, insert, update
+from sqlalchemy import bindparam, insert, update
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.sql import Insert, Update
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -62,14 +62,6 @@ _SWAP: Final = _compiled(
 
 class HeadMovedError(Exception):
     """The head row is not the one this writer left: another writer was here."""
-
-
-def driver(connection: Connection) -> sqlite3.Connection:
-    """The driver's connection under ``connection``."""
-    raw = connection.connection.dbapi_connection
-    if not isinstance(raw, sqlite3.Connection):
-        raise TypeError("the ledger's database is SQLite")
-    return raw
 
 
 def insert_entries(

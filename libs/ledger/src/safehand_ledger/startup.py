@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -11,7 +11,7 @@ from safehand_core.errors import SafehandError
 from safehand_core.reasons import Reason
 from safehand_formats import merkle
 from safehand_formats.checkpoint import Checkpoint, open_checkpoint
-from safehand_formats.merkle import EMPTY_ROOT, Frontier, NodeAt
+from safehand_formats.merkle import EMPTY_ROOT, Frontier
 from safehand_formats.note import NoteSigner, NoteVerifier
 from safehand_store import guard
 from safehand_store.engine import begin_write
@@ -51,7 +51,7 @@ def load(engine: Engine, signer: NoteSigner, wall: int, anchor_path: Path) -> Lo
             frontier = _right_edge(connection, head, signer.verifier)
             if check_anchor(connection, head, anchor_path, signer.verifier) < 0:
                 anchor.create(anchor_path, head.note)
-    except SQLAlchemyError as error:
+    except (SQLAlchemyError, sqlite3.Error) as error:
         raise SafehandError(Reason.LEDGER_CORRUPT, "the tables cannot be read") from error
     except OSError as error:
         raise SafehandError(Reason.CONFIG_INVALID, "the anchor file cannot be made") from error
@@ -71,7 +71,7 @@ def check_anchor(connection: Connection, head: Head, path: Path, verifier: NoteV
         return -1
     if seen.size > head.size:
         raise SafehandError(Reason.LEDGER_ROLLED_BACK, "the anchor has seen more entries")
-    root = stored.with_nodes(connection, partial(merkle.root_at, seen.size))
+    root = merkle.root_at(seen.size, stored.nodes(connection))
     if root != seen.root:
         raise SafehandError(Reason.LEDGER_ROLLED_BACK, "the anchor has seen other entries")
     return seen.size
@@ -106,14 +106,13 @@ def _right_edge(connection: Connection, head: Head, verifier: NoteVerifier) -> F
     _require((-1 if last is None else last) == head.size - 1, "the number of entries")
     _require((-1 if last_opening is None else last_opening) < head.size, "an opening")
 
-    def edge(node: NodeAt) -> Frontier:
-        return Frontier(head.size, [node(*where) for where in merkle.frontier_nodes(head.size)])
-
-    frontier = stored.with_nodes(connection, edge)
+    node = stored.nodes(connection)
+    hashes = [node(level, index) for level, index in merkle.frontier_nodes(head.size)]
+    frontier = Frontier(head.size, hashes)
     _require(frontier.root() == head.root, "the right edge")
     if head.size:
         leaf = stored.leaf(connection, last)
-        path = stored.with_nodes(connection, partial(merkle.inclusion_proof, last, head.size))
+        path = merkle.inclusion_proof(last, head.size, node)
         try:
             merkle.verify_inclusion(merkle.leaf_hash(leaf), last, head.size, path, head.root)
         except SafehandError as error:

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Final
 
 from safehand_core.errors import SafehandError
 from safehand_core.reasons import Reason
-from safehand_formats import merkle
 from safehand_formats.bodies import decode_body
 from safehand_formats.kinds import Kind
 from safehand_formats.merkle import NodeAt
 from safehand_formats.opening import Opening
-from sqlalchemy import Connection, bindparam, select, tuple_
+from safehand_store.engine import driver
+from sqlalchemy import Connection, bindparam, select
+from sqlalchemy.dialects import sqlite
 
 from safehand_ledger.tables import HEAD_ID, TABLES
-
-T = TypeVar("T")
 
 _LEAF, _OPENING, _NODE, _HEAD = TABLES.leaf.c, TABLES.opening.c, TABLES.node.c, TABLES.head.c
 _SELECT_HEAD: Final = select(_HEAD.size, _HEAD.root, _HEAD.note, _HEAD.ledger_time).where(
@@ -33,10 +31,11 @@ _SELECT_LEAVES: Final = (
 _SELECT_OPENING: Final = select(_OPENING.kind, _OPENING.salt, _OPENING.body).where(
     _OPENING.index == bindparam("at")
 )
-_SELECT_NODES: Final = select(_NODE.level, _NODE.index, _NODE.hash).where(
-    tuple_(_NODE.level, _NODE.index).in_(bindparam("wanted", expanding=True))
+_SELECT_NODE: Final = str(
+    select(_NODE.hash)
+    .where(_NODE.level == bindparam("level"), _NODE.index == bindparam("at"))
+    .compile(dialect=sqlite.dialect())
 )
-_NO_HASH: Final = bytes(merkle.HASH_BYTES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,27 +92,19 @@ def opening(connection: Connection, index: int) -> Opening | None:
         raise SafehandError(Reason.LEDGER_CORRUPT, "a stored body is damaged") from error
 
 
-def with_nodes(connection: Connection, build: Callable[[NodeAt], T]) -> T:
-    """``build`` with the stored subtrees it asks for, all read by one statement.
+def nodes(connection: Connection) -> NodeAt:
+    """The stored complete subtrees; asking for one that is missing raises LEDGER_CORRUPT.
 
-    It is called twice: first to learn which it wants, then with their hashes. Raises
-    LEDGER_CORRUPT when one is missing.
+    A proof asks for up to 63 by their key, each on the driver's connection: 4 us instead of 60,
+    and no longer list that the planner would answer by reading the whole table.
     """
-    wanted: dict[tuple[int, int], None] = {}
+    raw = driver(connection)
 
-    def note_down(level: int, index: int) -> bytes:
-        wanted[(level, index)] = None
-        return _NO_HASH
+    def node(level: int, index: int) -> bytes:
+        row = raw.execute(_SELECT_NODE, (level, index)).fetchone()
+        if row is None:
+            raise SafehandError(Reason.LEDGER_CORRUPT, "a subtree is missing")
+        value: bytes = row[0]
+        return value
 
-    def give(level: int, index: int) -> bytes:
-        try:
-            return found[(level, index)]
-        except KeyError as error:
-            raise SafehandError(Reason.LEDGER_CORRUPT, "a subtree is missing") from error
-
-    build(note_down)
-    found: dict[tuple[int, int], bytes] = {}
-    if wanted:
-        rows = connection.execute(_SELECT_NODES, {"wanted": list(wanted)})
-        found = {(level, index): value for level, index, value in rows}
-    return build(give)
+    return node

@@ -14,7 +14,7 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Generic, NoReturn, TypeVar
@@ -24,22 +24,21 @@ from safehand_core.clock import Clock
 from safehand_core.entropy import Entropy
 from safehand_core.errors import SafehandError
 from safehand_core.reasons import Reason
-from safehand_formats import merkle
 from safehand_formats.checkpoint import Checkpoint
 from safehand_formats.merkle import Frontier
 from safehand_formats.note import NoteSigner
-from safehand_formats.proof import TlogProof
-from safehand_store.engine import begin_read, for_writing
+from safehand_store.engine import begin_read, driver, for_writing
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from safehand_ledger import receipt, rows, startup
 from safehand_ledger.anchor import AnchorFile
 from safehand_ledger.clockguard import ClockGuard
+from safehand_ledger.job import Job, RefusedError, View, finish
 from safehand_ledger.lanes import MAX_WAITING, Lanes
 from safehand_ledger.receipt import Receipt
 from safehand_ledger.stored import Head
-from safehand_ledger.transaction import Entry, Pending, WriterTransaction
+from safehand_ledger.transaction import Pending, WriterTransaction
 
 START_DELAY_S: Final = 3.0
 """Seconds after a start in which stops go alone, so that none waits behind a rush of others."""
@@ -69,49 +68,6 @@ class Committed(Generic[T]):
     head: Head
 
 
-@dataclass(frozen=True, slots=True)
-class _View:
-    """What a batch left behind: enough to prove each of its entries without the database."""
-
-    head: Head
-    nodes: dict[tuple[int, int], bytes] = field(default_factory=dict)
-    first: int = 0
-    entries: list[Entry] = field(default_factory=list)
-
-    def receipt(self, index: int) -> Receipt:
-        entry = self.entries[index - self.first]
-        path = merkle.inclusion_proof(index, self.head.size, self._node)
-        proof = TlogProof(index, tuple(path), self.head.note).to_text()
-        return Receipt(index, entry.leaf, entry.leaf_hash, proof, entry.opening)
-
-    def _node(self, level: int, index: int) -> bytes:
-        # The left siblings of a new leaf are the frontier before the batch or were completed by
-        # it; the right ones are all new.
-        return self.nodes[(level, index)]
-
-
-class _Job:
-    """An operation, and the latch on which its submitter waits."""
-
-    __slots__ = ("_latch", "error", "operation", "stop", "transaction", "value", "view")
-
-    def __init__(self, operation: Callable[[WriterTransaction], Any], *, stop: bool) -> None:
-        self.operation = operation
-        self.stop = stop
-        self.value: Any = None
-        self.error: BaseException | None = None
-        self.transaction: WriterTransaction | None = None
-        self.view: _View | None = None
-        self._latch = threading.Lock()
-        self._latch.acquire()
-
-    def wait(self) -> None:
-        self._latch.acquire()
-
-    def finish(self) -> None:
-        self._latch.release()
-
-
 class LedgerWriter:
     """The ledger's only writer. Its tables exist already (the service's migrations).
 
@@ -139,7 +95,7 @@ class LedgerWriter:
         self._start_delay_s = start_delay_s
         self._max_batch = max_batch
         self._fatal = fatal
-        self._lanes: Lanes[_Job] = Lanes(max_waiting)
+        self._lanes: Lanes[Job] = Lanes(max_waiting)
         self._closing = threading.Event()
         self._anchor_due = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -245,14 +201,14 @@ class LedgerWriter:
         """
         if not stop and not housekeeping and (wait := self.starting_for()) > 0:
             raise SafehandError(Reason.LEDGER_STARTING, retry_after_s=wait)
-        job = _Job(operation, stop=stop)
+        job = Job(operation, stop=stop)
         self._lanes.put(job, stop=stop)
         job.wait()
         if job.error is not None:
             raise job.error
         return self._committed(job)
 
-    def _committed(self, job: _Job) -> Committed[Any]:
+    def _committed(self, job: Job) -> Committed[Any]:
         view, transaction = job.view, job.transaction
         if view is None or transaction is None:
             raise SafehandError(Reason.INTERNAL, "an operation ended without an outcome")
@@ -268,7 +224,7 @@ class LedgerWriter:
     # --- the writer's thread ------------------------------------------------------------------
 
     def _run(self) -> None:
-        batch: list[_Job] = []
+        batch: list[Job] = []
         try:
             while batch := self._lanes.take(self._max_batch):
                 self._transact(batch)
@@ -282,10 +238,10 @@ class LedgerWriter:
             # Only a test's stand-in for the end of the process gets here.
             self._connection.invalidate()
             while batch:
-                _finish(batch, error=unknown)
+                finish(batch, error=unknown)
                 batch = self._lanes.take(self._max_batch)
 
-    def _transact(self, batch: list[_Job]) -> None:
+    def _transact(self, batch: list[Job]) -> None:
         """One transaction: 1 run the operations, 2 write, 3 commit, 4 remember, 5 answer."""
         pending = Pending(self._head.size)
         frontier = self._frontier.copy()
@@ -296,7 +252,7 @@ class LedgerWriter:
             done = [job for job in batch if self._attempt(job, pending, now, len(batch) == 1)]
             if not done:
                 transaction.rollback()
-                _finish(batch)
+                finish(batch)
                 return
             view = self._write(pending, frontier, now)
             failpoints.hit("consent.writer.before_commit")
@@ -305,7 +261,7 @@ class LedgerWriter:
             self._abandon()
             refusal = SafehandError(Reason.UNAVAILABLE, "the ledger could not be written")
             refusal.__cause__ = error
-            _finish(batch, error=refusal)
+            finish(batch, error=refusal)
             return
         transaction.commit()  # an error here is an unknown outcome: _run makes it fatal
         self._frontier, self._head = frontier, view.head
@@ -313,16 +269,16 @@ class LedgerWriter:
         for job in done:
             job.view = view
         self._secure(done, view.head)
-        _finish(batch)
+        finish(batch)
 
-    def _attempt(self, job: _Job, pending: Pending, now: int, alone: bool) -> bool:
+    def _attempt(self, job: Job, pending: Pending, now: int, alone: bool) -> bool:
         """Run one operation; its refusal undoes its own changes and nothing else.
 
         An operation alone in its transaction needs no savepoint: the whole is rolled back.
         """
         mark = len(pending.entries)
         transaction = WriterTransaction(self._connection, now, pending, self._entropy)
-        undo = nullcontext() if alone else rows.savepoint(rows.driver(self._connection))
+        undo = nullcontext() if alone else rows.savepoint(driver(self._connection))
         try:
             with undo:
                 try:
@@ -330,22 +286,22 @@ class LedgerWriter:
                 except Exception as error:
                     job.error = error
                     del pending.entries[mark:]
-                    raise _Refused from error
-        except _Refused:
+                    raise RefusedError from error
+        except RefusedError:
             return False
         job.transaction = transaction
         return True
 
-    def _write(self, pending: Pending, frontier: Frontier, now: int) -> _View:
+    def _write(self, pending: Pending, frontier: Frontier, now: int) -> View:
         """Leaves, openings, subtrees and the signed head. ``frontier`` moves to the new edge."""
-        old, raw = self._head, rows.driver(self._connection)
+        old, raw = self._head, driver(self._connection)
         ledger_time = max(old.ledger_time, now)
         if not pending.entries:
             if ledger_time == old.ledger_time:
-                return _View(old)
+                return View(old)
             head = Head(old.size, old.root, old.note, ledger_time)
             rows.swap_head(raw, old, head)
-            return _View(head)
+            return View(head)
         nodes = {(level, index): value for level, index, value in frontier.nodes()}
         completed: list[tuple[int, int, bytes]] = []
         for entry in pending.entries:
@@ -357,7 +313,7 @@ class LedgerWriter:
         note = Checkpoint(self._signer.name, frontier.size, root).sign(self._signer)
         head = Head(frontier.size, root, note, ledger_time)
         rows.swap_head(raw, old, head)
-        return _View(head, nodes, old.size, pending.entries)
+        return View(head, nodes, old.size, pending.entries)
 
     def _abandon(self) -> None:
         """Roll back; if even that fails, the connection goes, and the transaction with it."""
@@ -371,7 +327,7 @@ class LedgerWriter:
 
     # --- the anchor ---------------------------------------------------------------------------
 
-    def _secure(self, done: list[_Job], head: Head) -> None:
+    def _secure(self, done: list[Job], head: Head) -> None:
         """Before a stop is answered its head is in the anchor file; others do not wait."""
         if not any(job.stop for job in done):
             if head.size > self._anchor.size:
@@ -412,17 +368,6 @@ class LedgerWriter:
         if self._lock_file is not None:
             os.close(self._lock_file)
             self._lock_file = None
-
-
-class _Refused(Exception):
-    """An operation raised; what it raised is kept with its job."""
-
-
-def _finish(batch: list[_Job], *, error: SafehandError | None = None) -> None:
-    for job in batch:
-        if error is not None:
-            job.error = error
-        job.finish()
 
 
 def _lock(database: Path) -> int:

@@ -6,15 +6,18 @@ Every decision is the threaded server's: same tables, same checks, same errors.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+import signal
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import grpc
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2_grpc
+from safehand_core import logs
 from safehand_core.clock import Clock
 
 from safehand_rpc.chain import Chain, NoSuchMethod
 from safehand_rpc.checks import MESSAGE_BYTES, Rules
+from safehand_rpc.health import AioHealth, HealthState
 from safehand_rpc.policy import Policy
 from safehand_rpc.registry import Served, record, register, register_exempt, wrap
 from safehand_rpc.server import (
@@ -34,27 +37,24 @@ CONCURRENT_RPCS = 1024
 class RunningAioServer:
     """A server that ``build_aio_server`` made. ``port`` is known before ``start``."""
 
-    def __init__(self, server: Any, port: int, servicer: Any, services: Sequence[str]) -> None:
+    def __init__(self, server: Any, port: int, health: HealthState) -> None:
         self._server = server
-        self._health = servicer
-        self._services = ("", *services)
+        self._health = health
         self.port = port
 
     async def start(self) -> None:
         """Accept calls, and say SERVING."""
         await self._server.start()
-        await self.set_serving(True)
+        self.set_serving(True)
 
-    async def set_serving(self, serving: bool) -> None:
+    def set_serving(self, serving: bool) -> None:
         """Tell health checks whether calls are welcome."""
-        response = health_pb2.HealthCheckResponse
-        for service in self._services:
-            await self._health.set(service, response.SERVING if serving else response.NOT_SERVING)
+        self._health.set_serving(serving)
 
     async def drain(self, grace_s: float = DRAIN_GRACE_S, *, settle_s: float = SETTLE_S) -> None:
         """NOT_SERVING, a short wait, no new calls, up to ``grace_s`` for those in flight; streams
         that are still open then are cancelled."""
-        await self._health.enter_graceful_shutdown()
+        self._health.end()
         await asyncio.sleep(settle_s)
         await self._server.stop(grace_s)
 
@@ -89,11 +89,34 @@ async def build_aio_server(
         ),
         maximum_concurrent_rpcs=maximum_concurrent_rpcs,
     )
-    servicer = health.aio.HealthServicer()
-    names = [descriptor.full_name for _, _, descriptor in services]
+    health = HealthState(descriptor.full_name for _, _, descriptor in services)
     register(server, wrapped)
-    register_exempt(server, record(health_pb2_grpc.add_HealthServicer_to_server, servicer))
+    register_exempt(server, record(health_pb2_grpc.add_HealthServicer_to_server, AioHealth(health)))
     server.add_generic_rpc_handlers((NoSuchMethod(clock, aio=True),))
-    running = RunningAioServer(server, bind(server, address, tls), servicer, names)
-    await running.set_serving(False)
-    return running
+    return RunningAioServer(server, bind(server, address, tls), health)
+
+
+async def serve_until_signal(
+    server: RunningAioServer,
+    *,
+    on_drain: Callable[[], Awaitable[None]] | None = None,
+    grace_s: float = DRAIN_GRACE_S,
+) -> None:
+    """Start, wait for SIGTERM or SIGINT, and drain. Call it from the main thread's loop.
+
+    ``on_drain`` runs before the drain: streams that would stay open end themselves there.
+    """
+    loop, told = asyncio.get_running_loop(), asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, told.set)
+    try:
+        await server.start()
+        logs.get().info("server.started", port=server.port)
+        await told.wait()
+        if on_drain is not None:
+            await on_drain()
+        await server.drain(grace_s)
+        logs.get().info("server.stopped")
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)

@@ -78,7 +78,8 @@ def _require_untouched(context: Any) -> None:
         raise RuntimeError("a handler set a status code")
 
 
-def _abort(context: Any, refusal: grpc.Status) -> Never:
+def abort(context: Any, refusal: grpc.Status) -> Never:
+    """End a threaded RPC with a status that ``status`` made."""
     context.abort_with_status(refusal)
     raise AssertionError("abort returned")
 
@@ -109,7 +110,7 @@ class Chain:
             else:
                 outcome.answered()
                 return answer
-            _abort(context, refusal)
+            abort(context, refusal)
 
         return handle
 
@@ -145,7 +146,7 @@ class Chain:
             finally:
                 if hasattr(responses, "close"):
                     responses.close()
-            _abort(context, refusal)
+            abort(context, refusal)
 
         return handle
 
@@ -222,7 +223,7 @@ class NoSuchMethod(grpc.GenericRpcHandler):
             return Outcome(UNKNOWN_METHOD, clock).refused(error)
 
         def handle(requests: Any, context: Any) -> bytes:
-            _abort(context, refusal())
+            abort(context, refusal())
 
         async def handle_aio(requests: Any, context: Any) -> bytes:
             await context.abort_with_status(refusal())

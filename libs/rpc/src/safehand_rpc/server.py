@@ -11,7 +11,7 @@ from types import FrameType
 from typing import Any
 
 import grpc
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 from safehand_core import logs
 from safehand_core.clock import Clock
@@ -20,6 +20,7 @@ from safehand_core.reasons import Reason
 
 from safehand_rpc.chain import Chain, NoSuchMethod
 from safehand_rpc.checks import DEADLINE_MAX_S, MESSAGE_BYTES, Rules
+from safehand_rpc.health import Health, HealthState
 from safehand_rpc.policy import Policy
 from safehand_rpc.registry import Served, record, register, register_exempt, wrap
 from safehand_rpc.tls import TlsFiles, server_credentials
@@ -72,13 +73,11 @@ class RunningServer:
         server: grpc.Server,
         port: int,
         pool: ThreadPoolExecutor,
-        servicer: health.HealthServicer,
-        services: Sequence[str],
+        health: HealthState,
     ) -> None:
         self._server = server
         self._pool = pool
-        self._health = servicer
-        self._services = ("", *services)
+        self._health = health
         self._stopped = threading.Event()
         self.port = port
 
@@ -89,16 +88,14 @@ class RunningServer:
 
     def set_serving(self, serving: bool) -> None:
         """Tell health checks whether calls are welcome."""
-        response = health_pb2.HealthCheckResponse
-        for service in self._services:
-            self._health.set(service, response.SERVING if serving else response.NOT_SERVING)
+        self._health.set_serving(serving)
 
     def drain(self, grace_s: float = DRAIN_GRACE_S, *, settle_s: float = SETTLE_S) -> None:
         """NOT_SERVING, a short wait, no new calls, and up to ``grace_s`` for those in flight.
 
         Returns when the last call has ended or was cancelled. A second drain changes nothing.
         """
-        self._health.enter_graceful_shutdown()
+        self._health.end()
         if not self._stopped.is_set():
             time.sleep(settle_s)
         self._server.stop(grace_s).wait()
@@ -154,16 +151,14 @@ def build_server(
         ),
         maximum_concurrent_rpcs=maximum_concurrent_rpcs or threads * QUEUED_PER_THREAD,
     )
-    servicer = health.HealthServicer()
     names = [descriptor.full_name for _, _, descriptor in services]
+    health = HealthState(names)
     register(server, wrapped)
-    register_exempt(server, record(health_pb2_grpc.add_HealthServicer_to_server, servicer))
+    register_exempt(server, record(health_pb2_grpc.add_HealthServicer_to_server, Health(health)))
     if reflection:
         register_exempt(server, _reflection_handlers(names))
     server.add_generic_rpc_handlers((NoSuchMethod(clock, aio=False),))
-    running = RunningServer(server, bind(server, address, tls), pool, servicer, names)
-    running.set_serving(False)
-    return running
+    return RunningServer(server, bind(server, address, tls), pool, health)
 
 
 def _reflection_handlers(names: Sequence[str]) -> dict[str, dict[str, Any]]:

@@ -76,6 +76,14 @@ def for_writing(connection: Connection) -> Connection:
     return connection.execution_options(**{_BEGIN: "BEGIN IMMEDIATE"})
 
 
+def driver(connection: Connection) -> sqlite3.Connection:
+    """The driver's own connection under ``connection``, for the few statements that are hot."""
+    raw = connection.connection.dbapi_connection
+    if not isinstance(raw, sqlite3.Connection):
+        raise TypeError("the database is SQLite")
+    return raw
+
+
 def require_durable(engine: Engine) -> None:
     """Raise CONFIG_INVALID unless a commit through ``engine`` reaches a real disk.
 
@@ -146,12 +154,14 @@ def _configure(connection: sqlite3.Connection, *, read_only: bool) -> None:
 def _emit_begin(connection: Connection) -> None:
     # Straight to the driver: SQLAlchemy has no construct for the kind of a BEGIN, and this is
     # on the path of every transaction (45 us less than exec_driver_sql).
-    raw = connection.connection.dbapi_connection
+    raw = driver(connection)
     statement = connection.get_execution_options().get(_BEGIN, "BEGIN")
     try:
-        raw.execute(statement)  # type: ignore[union-attr]
+        raw.execute(statement)
     except sqlite3.OperationalError as error:
-        raise SafehandError(Reason.UNAVAILABLE, "the database is busy") from error
+        if error.sqlite_errorcode == sqlite3.SQLITE_BUSY:
+            raise SafehandError(Reason.UNAVAILABLE, "the database is busy") from error
+        raise SafehandError(Reason.CONFIG_INVALID, "the database cannot be written") from error
 
 
 def _filesystem(path: Path) -> str:

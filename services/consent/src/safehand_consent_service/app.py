@@ -33,7 +33,7 @@ from safehand_consent_service.refused_looks import RefusedLooks
 from safehand_consent_service.rpc import ConsentServicer
 from safehand_consent_service.rpc_ledger import LedgerServicer
 from safehand_consent_service.settings import ConsentSettings
-from safehand_consent_service.sweeper import EVERY_S, Sweeper, sweep
+from safehand_consent_service.sweeper import EVERY_S, Sweeper, forget, sweep
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 LOG_KEY: Final = "log"
@@ -77,6 +77,7 @@ class App:
         context.writer.start()
         context.keks.start(context.now)
         sweep(context)
+        forget(context)
         self._sweeper.start()
         context.refused.start()
         port = self.server.port
@@ -90,8 +91,10 @@ class App:
         return port
 
     def sweep(self) -> int:
-        """End what is due now; returns how many grants ended. (Tests; the sweeper does it too.)"""
-        return sweep(self.context)
+        """What the sweeper does, now; returns how many grants ended. (For tests.)"""
+        ended = sweep(self.context)
+        forget(self.context)
+        return ended
 
     def stop(self) -> None:
         """Drain and close. A second stop changes nothing."""

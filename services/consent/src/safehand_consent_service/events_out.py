@@ -28,16 +28,12 @@ def granted(connection: Connection, grant: str, releasing: str, at: int) -> None
 
 def ended(connection: Connection, row: Row[Any], at: int) -> None:
     """Sharing under the grant ``row`` ended, whatever ended it: for both agencies."""
-    _grant_event(
-        connection, events_pb2.EVENT_TYPE_CONSENT_ENDED, row.grant_id, _both(row), at
-    )
+    _grant_event(connection, events_pb2.EVENT_TYPE_CONSENT_ENDED, row.grant_id, _both(row), at)
 
 
 def resumed(connection: Connection, row: Row[Any], at: int) -> None:
     """She resumed sharing within the window: for the same parties as ``ended``."""
-    _grant_event(
-        connection, events_pb2.EVENT_TYPE_CONSENT_RESUMED, row.grant_id, _both(row), at
-    )
+    _grant_event(connection, events_pb2.EVENT_TYPE_CONSENT_RESUMED, row.grant_id, _both(row), at)
 
 
 def disclosed(connection: Connection, referral: str, releasing: str, at: int) -> None:

@@ -36,9 +36,7 @@ def append(txn: WriterTransaction, row: Row[Any], kind: Kind, fields: dict[str, 
         ).scalar_one()
         body["counter"] = counter
         txn.connection.execute(
-            update(grant)
-            .where(grant.c.grant_id == row.grant_id)
-            .values({column.name: counter + 1})
+            update(grant).where(grant.c.grant_id == row.grant_id).values({column.name: counter + 1})
         )
     index = txn.append(kind, grant_tag(kind, row.secret, counter), body)
     note(txn.connection, row.grant_id, index, kind)

@@ -25,6 +25,4 @@ class ConsentServicer(
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._sessions = Sessions(
-            context.engine, context.writer, context.cards, context.entropy
-        )
+        self._sessions = Sessions(context.engine, context.writer, context.cards, context.entropy)

@@ -30,8 +30,13 @@ EVERY_S: Final = 5.0
 """Seconds between sweeps. Only the deletion of keys waits for it, refusals do not."""
 
 
+FORGET_EVERY_S: Final = 300.0
+"""Seconds between removals of old sessions, tries and request ids, which harm nobody meanwhile.
+The transaction also stores the ledger's time, so that a start after a quiet week is no surprise."""
+
+
 def sweep(context: Context) -> int:
-    """End every grant that is due, and forget what is over; returns how many grants ended."""
+    """End every grant that is due; returns how many ended."""
     total = 0
     while not context.writer.clock_suspect:
         with begin_read(context.engine) as connection:
@@ -42,9 +47,13 @@ def sweep(context: Context) -> int:
             break
         total += ended
         context.wake()
+    return total
+
+
+def forget(context: Context) -> None:
+    """Remove sessions that are over, tries that are earned back, request ids of last week."""
     if not context.writer.clock_suspect:
         context.writer.submit(_forget, housekeeping=True)
-    return total
 
 
 class Sweeper:
@@ -53,6 +62,7 @@ class Sweeper:
     def __init__(self, context: Context, every_s: float = EVERY_S) -> None:
         self._context = context
         self._every_s = every_s
+        self._forgot_at = context.clock.monotonic()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sweeper", daemon=True)
 
@@ -68,13 +78,20 @@ class Sweeper:
     def _run(self) -> None:
         while not self._stopping.wait(self._every_s):
             try:
-                ended = sweep(self._context)
-                if ended:
-                    logs.get().info("sweep.done", count=ended)
+                self._once()
             except SafehandError as error:
                 logs.get().warning("sweep.failed", reason=error.reason.value)
             except Exception as error:
                 logs.get().error("sweep.failed", exception=type(error).__name__)
+
+    def _once(self) -> None:
+        ended = sweep(self._context)
+        if ended:
+            logs.get().info("sweep.done", count=ended)
+        now = self._context.clock.monotonic()
+        if now - self._forgot_at >= FORGET_EVERY_S:
+            self._forgot_at = now
+            forget(self._context)
 
 
 def _due_statement(now: int) -> Select[Any]:

@@ -70,7 +70,7 @@ def verify_receipt(key: PublishedKey, record: KeyRecord, ledger: NoteVerifier) -
         raise SafehandError(Reason.PROOF_INVALID, "the receipt names another index")
     proof.verify(receipt.leaf, ledger)
     leaf = Leaf.decode(receipt.leaf)
-    if leaf.kind is not Kind.KEY or leaf.tag != key_tag(record.agency, record.sequence):
+    if leaf.tag != key_tag(record.agency, record.sequence):
         raise SafehandError(Reason.PROOF_INVALID, "the leaf is not of this agency's key")
     body = decode_body(Kind.KEY, receipt.body)
     Opening(receipt.index, Kind.KEY, receipt.salt, body).require_match(leaf)

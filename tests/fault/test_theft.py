@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,15 +29,19 @@ def copy_files(world: World, target: Path) -> tuple[Path, Path]:
     for service in SERVICES:
         home = world.sandbox.party_dir(service)
         for name in ("data", "anchor"):
-            if (home / name).exists():
-                shutil.copytree(home / name, data / service / name, ignore=_sockets)
-        shutil.copytree(home / "keys", keys / service)
-    shutil.copytree(world.sandbox.root / "nats", data / "nats", ignore=_sockets)
+            _copy(home / name, data / service / name)
+        _copy(home / "keys", keys / service)
+    _copy(world.sandbox.root / "nats", data / "nats")
     return data, keys
 
 
-def _sockets(folder: str, names: list[str]) -> list[str]:
-    return [name for name in names if (Path(folder) / name).is_socket()]
+def _copy(source: Path, target: Path) -> None:
+    """Every plain file below ``source``; one that vanishes meanwhile was a scratch file."""
+    for path in (p for p in sorted(source.rglob("*")) if p.is_file()):
+        place = target / path.relative_to(source)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            shutil.copy(path, place)
 
 
 def recipient_seeds(world: World) -> list[bytes]:

@@ -23,7 +23,6 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 OUTER, INNER, SEALED_KEY = 1196, 1168, 60
-MAX_EPOCH = 8
 SUITE = hpke.Suite(hpke.KEM.MLKEM768_X25519, hpke.KDF.HKDF_SHA256, hpke.AEAD.AES_256_GCM)
 
 
@@ -53,10 +52,10 @@ def rob(copy: Path, keystore: Path, seeds: Iterable[bytes]) -> dict[str, bytes]:
     each. ``seeds``: X-Wing private keys of 32 bytes.
     """
     loot = _search(copy)
-    secrets = _secrets(keystore)
+    keks = _keks(keystore)
     private = [_expand(seed) for seed in seeds]
     for manifest, signature in loot.manifests:
-        _open_referral(loot, manifest, signature, secrets, private)
+        _open_referral(loot, manifest, signature, keks, private)
     return loot.opened
 
 
@@ -97,17 +96,12 @@ def _sort_row(loot: Loot, row: list[Any]) -> None:
             loot.manifests += [(value, other) for other in values if len(other) == 64]
 
 
-def _secrets(keystore: Path) -> list[bytes]:
+def _keks(keystore: Path) -> list[tuple[int, bytes]]:
+    """Epoch and key of every release KEK: files ``kek-<epoch>`` (section 4)."""
     found = []
-    for path in sorted(p for p in keystore.rglob("*") if p.is_file()):
-        data = path.read_bytes()
-        found += [data] if len(data) == 32 else []
-        for word in data.split():
-            try:
-                raw = bytes.fromhex(word.decode())
-            except (ValueError, UnicodeDecodeError):
-                continue
-            found += [raw] if len(raw) == 32 else []
+    for path in sorted(p for p in keystore.rglob("kek-*") if p.is_file()):
+        epoch = path.name.removeprefix("kek-").split(".")[0]
+        found.append((int(epoch), path.read_bytes()))
     return found
 
 
@@ -123,7 +117,7 @@ def _open_referral(
     loot: Loot,
     manifest: bytes,
     signature: bytes,
-    secrets: list[bytes],
+    keks: list[tuple[int, bytes]],
     private: list[tuple[MLKEM768PrivateKey, X25519PrivateKey]],
 ) -> None:
     value = json.loads(manifest)
@@ -137,25 +131,25 @@ def _open_referral(
         if ciphertext is None:
             continue
         category = part["label"]["category"]
-        for key in _category_keys(loot, value["header"]["grant"], category, secrets):
+        for key in _category_keys(loot, value["header"]["grant"], category, keks):
             for inner in _inner_wraps(loot, key, digest, part["label"]["id"]):
                 content = _content(header, label, ciphertext, inner, private)
                 if content is not None:
                     loot.opened[category] = content
 
 
-def _category_keys(loot: Loot, grant: str, category: str, secrets: list[bytes]) -> set[bytes]:
+def _category_keys(
+    loot: Loot, grant: str, category: str, keks: list[tuple[int, bytes]]
+) -> set[bytes]:
     found = set()
     prefix = b"safehand/v1/category-key\x00" + lp(grant.encode()) + lp(category.encode())
-    for secret in secrets:
-        cipher = AESGCM(secret)
-        for epoch in range(MAX_EPOCH):
-            aad = prefix + epoch.to_bytes(8, "big")
-            for candidate in _candidates(loot):
-                try:
-                    found.add(cipher.decrypt(candidate[:12], candidate[12:], aad))
-                except InvalidTag:
-                    continue
+    for epoch, kek in keks:
+        cipher, aad = AESGCM(kek), prefix + epoch.to_bytes(8, "big")
+        for candidate in _candidates(loot):
+            try:
+                found.add(cipher.decrypt(candidate[:12], candidate[12:], aad))
+            except InvalidTag:
+                continue
     return found
 
 

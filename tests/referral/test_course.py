@@ -289,6 +289,17 @@ def test_a_request_id_of_another_request_is_refused(world: World, refuses: Refus
         world.b.referral.AcknowledgeReferral(request)
 
 
+def test_request_ids_of_two_agencies_do_not_meet(world: World) -> None:
+    """A request id belongs to its caller: another's cannot be taken, probed or spoilt."""
+    first, second = world.create(), world.create()
+    accept = world.answer_request(first, "ACCEPT")
+    withdraw = world.answer_request(second, "WITHDRAW")
+    withdraw.request_id = accept.request_id
+    world.b.referral.AnswerReferral(accept)
+    world.a.referral.AnswerReferral(withdraw)
+    assert world.state(second).state == pb.REFERRAL_STATE_WITHDRAWN
+
+
 # --- lists ---
 
 

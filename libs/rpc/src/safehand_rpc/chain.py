@@ -84,6 +84,12 @@ def abort(context: Any, refusal: grpc.Status) -> Never:
     raise AssertionError("abort returned")
 
 
+async def abort_aio(context: Any, refusal: grpc.Status) -> Never:
+    """End an asyncio RPC with a status that ``status`` made."""
+    await context.abort_with_status(refusal)
+    raise AssertionError("abort returned")
+
+
 class Chain:
     """Wraps handlers in the checks of one server."""
 
@@ -171,7 +177,7 @@ class Chain:
             else:
                 outcome.answered()
                 return answer
-            await context.abort_with_status(refusal)
+            await abort_aio(context, refusal)
             raise AssertionError("abort returned")
 
         return handle
@@ -206,7 +212,7 @@ class Chain:
             finally:
                 if not finished:
                     outcome.left()
-            await context.abort_with_status(refusal)
+            await abort_aio(context, refusal)
 
         return handle
 
@@ -226,8 +232,7 @@ class NoSuchMethod(grpc.GenericRpcHandler):
             abort(context, refusal())
 
         async def handle_aio(requests: Any, context: Any) -> bytes:
-            await context.abort_with_status(refusal())
-            raise AssertionError("abort returned")
+            await abort_aio(context, refusal())
 
         behaviour: Any = handle_aio if aio else handle
         self._handler: Any = grpc.stream_unary_rpc_method_handler(behaviour)

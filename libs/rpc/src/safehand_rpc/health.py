@@ -17,7 +17,7 @@ from safehand_core.errors import SafehandError
 from safehand_core.reasons import Reason
 
 from safehand_rpc import status
-from safehand_rpc.chain import abort
+from safehand_rpc.chain import abort, abort_aio
 
 _Response = health_pb2.HealthCheckResponse
 
@@ -42,10 +42,10 @@ class HealthState:
             self._serving = False
             self._ending = True
 
-    def check(self, service: str) -> health_pb2.HealthCheckResponse:
-        """The state of one service; raises NOT_FOUND for a name that is not served here."""
+    def check(self, service: str) -> health_pb2.HealthCheckResponse | None:
+        """The state of one service, None for a name that is not served here."""
         if service not in self._names:
-            raise SafehandError(Reason.NOT_FOUND)
+            return None
         with self._lock:
             serving = self._serving
         return _Response(status=_Response.SERVING if serving else _Response.NOT_SERVING)
@@ -57,6 +57,7 @@ class HealthState:
         )
 
 
+_NOT_HERE = SafehandError(Reason.NOT_FOUND)
 _NO_WATCH = SafehandError(Reason.NOT_BUILT, "ask with Check instead")
 
 
@@ -67,11 +68,10 @@ class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
         self._state = state
 
     def Check(self, request: Any, context: Any) -> Any:  # noqa: N802
-        try:
-            return self._state.check(request.service)
-        except SafehandError as error:
-            refusal = status.to_grpc(error)
-        abort(context, refusal)
+        answer = self._state.check(request.service)
+        if answer is None:
+            abort(context, status.to_grpc(_NOT_HERE))
+        return answer
 
     def List(self, request: Any, context: Any) -> Any:  # noqa: N802
         return self._state.all()
@@ -87,14 +87,13 @@ class AioHealth(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
         self._state = state
 
     async def Check(self, request: Any, context: Any) -> Any:  # noqa: N802
-        try:
-            return self._state.check(request.service)
-        except SafehandError as error:
-            refusal = status.to_grpc(error)
-        await context.abort_with_status(refusal)
+        answer = self._state.check(request.service)
+        if answer is None:
+            await abort_aio(context, status.to_grpc(_NOT_HERE))
+        return answer
 
     async def List(self, request: Any, context: Any) -> Any:  # noqa: N802
         return self._state.all()
 
     async def Watch(self, request: Any, context: Any) -> Any:  # noqa: N802
-        await context.abort_with_status(status.to_grpc(_NO_WATCH))
+        await abort_aio(context, status.to_grpc(_NO_WATCH))

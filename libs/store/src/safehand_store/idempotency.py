@@ -30,6 +30,8 @@ from sqlalchemy import (
     select,
 )
 
+from safehand_store.prepared import Prepared
+
 TABLE_NAME: Final = "idempotency"
 KEEP_S: Final = 7 * 24 * 3600
 """How long an answer is kept, seconds: longer than any client retries one request."""
@@ -56,12 +58,14 @@ def table(metadata: MetaData) -> Table:
 
 
 _T: Final = table(MetaData())
-_LOOKUP: Final = select(_T.c.request_hash, _T.c.result).where(
-    _T.c.caller == bindparam("caller"),
-    _T.c.method == bindparam("method"),
-    _T.c.request_id == bindparam("request_id"),
+_LOOKUP: Final = Prepared(
+    select(_T.c.request_hash, _T.c.result).where(
+        _T.c.caller == bindparam("caller"),
+        _T.c.method == bindparam("method"),
+        _T.c.request_id == bindparam("request_id"),
+    )
 )
-_REMEMBER: Final = insert(_T)
+_REMEMBER: Final = Prepared(insert(_T))
 _PRUNE: Final = delete(_T).where(_T.c.at < bindparam("before"))
 
 
@@ -77,9 +81,7 @@ def lookup(
 
     Raises REQUEST_ID_REUSED when the same id came with another request.
     """
-    row = connection.execute(
-        _LOOKUP, {"caller": caller, "method": method, "request_id": request_id}
-    ).first()
+    row = _LOOKUP.first(connection, caller=caller, method=method, request_id=request_id)
     if row is None:
         return None
     if row.request_hash != request_hash:
@@ -104,16 +106,14 @@ def remember(
     data = canonical.encode(dict(result))
     if len(data) > MAX_RESULT_BYTES:
         raise SafehandError(Reason.TOO_LARGE, "an idempotent result is a reference, not a copy")
-    connection.execute(
-        _REMEMBER,
-        {
-            "caller": caller,
-            "method": method,
-            "request_id": request_id,
-            "request_hash": request_hash,
-            "result": data,
-            "at": at,
-        },
+    _REMEMBER.run(
+        connection,
+        caller=caller,
+        method=method,
+        request_id=request_id,
+        request_hash=request_hash,
+        result=data,
+        at=at,
     )
 
 

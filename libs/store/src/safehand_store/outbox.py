@@ -25,6 +25,9 @@ from sqlalchemy import (
     text,
 )
 
+from safehand_store.engine import driver
+from safehand_store.prepared import Prepared
+
 EVENTS_NAME: Final = "outbox_event"
 HEAD_NAME: Final = "outbox_head"
 CURSOR_NAME: Final = "outbox_cursor"
@@ -88,15 +91,16 @@ class OutboxEvent:
 
 
 _E, _H, _C = define(MetaData())
-_RAISE: Final = text(
-    f"INSERT INTO {HEAD_NAME} (only, sequence) VALUES ({_ONLY}, 1) "  # noqa: S608  our own names
-    f"ON CONFLICT (only) DO UPDATE SET sequence = {HEAD_NAME}.sequence + 1 RETURNING sequence"
+_RAISE: Final = (
+    f"INSERT INTO {HEAD_NAME} (only, sequence) VALUES ({_ONLY}, ?) "  # noqa: S608  our own names
+    f"ON CONFLICT (only) DO UPDATE SET sequence = {HEAD_NAME}.sequence + ? RETURNING sequence"
 )
+"""Straight to the driver, like the insertion: every stop passes here."""
 _MOVE: Final = text(
     f"INSERT INTO {CURSOR_NAME} (only, sequence) VALUES ({_ONLY}, :sequence) "  # noqa: S608
     f"ON CONFLICT (only) DO UPDATE SET sequence = excluded.sequence"
 )
-_INSERT: Final = insert(_E)
+_INSERT: Final = Prepared(insert(_E))
 _AFTER: Final = select(_E).where(_E.c.sequence > bindparam("after")).order_by(_E.c.sequence)
 _HEAD: Final = select(_H.c.sequence)
 _CURSOR: Final = select(_C.c.sequence)
@@ -121,18 +125,32 @@ def append(connection: Connection, *, type: int, time: int, audience: str, resou
 
     ``type``: a ``safehand.events.v1.EventType`` number; ``time``: seconds since the epoch.
     """
-    sequence: int = connection.execute(_RAISE).scalar_one()
-    connection.execute(
-        _INSERT,
-        {
-            "sequence": sequence,
-            "type": int(type),
-            "time": time,
-            "audience": audience,
-            "resource": resource,
-        },
+    return append_each(connection, [audience], type=type, time=time, resource=resource)
+
+
+def append_each(
+    connection: Connection, audiences: Sequence[str], *, type: int, time: int, resource: str
+) -> int:
+    """As ``append``, one event for each of ``audiences`` (at least one), in their order.
+
+    Returns the last sequence number.
+    """
+    last: int = driver(connection).execute(_RAISE, (len(audiences),) * 2).fetchone()[0]
+    first = last - len(audiences) + 1
+    _INSERT.run_many(
+        connection,
+        [
+            {
+                "sequence": first + place,
+                "type": int(type),
+                "time": time,
+                "audience": audience,
+                "resource": resource,
+            }
+            for place, audience in enumerate(audiences)
+        ],
     )
-    return sequence
+    return last
 
 
 def after(connection: Connection, sequence: int, limit: int) -> Sequence[OutboxEvent]:

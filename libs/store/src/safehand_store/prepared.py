@@ -41,14 +41,14 @@ class Prepared:
             raise TypeError("not a statement")
         self.sql = str(compiled)
         self._order = tuple(compiled.positiontup or ())
-        self._fixed = {k: v for k, v in compiled.params.items() if v is not None}
+        self._fixed = {k: bind.value for k, bind in compiled.binds.items() if not bind.required}
         result = (
             statement.selected_columns
             if isinstance(statement, Select)
             else getattr(statement, "_returning", ())
         )
         names = [column.key for column in result]
-        self._row: Any = namedtuple("Row", names) if names else None  # noqa: PYI024
+        self._row: Any = namedtuple("Row", names) if names else None
 
     def run(self, connection: Connection, **parameters: Any) -> int:
         """Execute; returns the number of rows that were changed."""

@@ -7,11 +7,13 @@ service does with the end of a grant rests on this sequence and on no bus.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 from safehand.events.v1 import events_pb2
 from safehand_store import outbox
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
+
+from safehand_consent_service.grant_row import Grant
 
 SOURCE: Final = "consent"
 """The first half of every event id."""
@@ -26,12 +28,12 @@ def granted(connection: Connection, grant: str, releasing: str, at: int) -> None
     )
 
 
-def ended(connection: Connection, row: Row[Any], at: int) -> None:
+def ended(connection: Connection, row: Grant, at: int) -> None:
     """Sharing under the grant ``row`` ended, whatever ended it: for both agencies."""
     _grant_event(connection, events_pb2.EVENT_TYPE_CONSENT_ENDED, row.grant_id, _both(row), at)
 
 
-def resumed(connection: Connection, row: Row[Any], at: int) -> None:
+def resumed(connection: Connection, row: Grant, at: int) -> None:
     """She resumed sharing within the window: for the same parties as ``ended``."""
     _grant_event(connection, events_pb2.EVENT_TYPE_CONSENT_RESUMED, row.grant_id, _both(row), at)
 
@@ -47,7 +49,7 @@ def disclosed(connection: Connection, referral: str, releasing: str, at: int) ->
     )
 
 
-def _both(row: Row[Any]) -> list[str]:
+def _both(row: Grant) -> list[str]:
     return [f"agency/{row.releasing}", f"agency/{row.recipient}"]
 
 
@@ -60,5 +62,4 @@ def _grant_event(
 def _append(
     connection: Connection, kind: int, resource: str, audiences: Sequence[str], at: int
 ) -> None:
-    for audience in audiences:
-        outbox.append(connection, type=kind, time=at, audience=audience, resource=resource)
+    outbox.append_each(connection, audiences, type=kind, time=at, resource=resource)

@@ -2,42 +2,51 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 from safehand_core.canonical import Json
 from safehand_formats.kinds import COUNTED, Kind, grant_tag
 from safehand_ledger.transaction import WriterTransaction
-from sqlalchemy import Connection, Row, insert, select, update
+from safehand_store.prepared import Prepared
+from sqlalchemy import Connection, bindparam, insert, select, update
 
+from safehand_consent_service.grant_row import Grant
 from safehand_consent_service.tables import grant, grant_leaf
 
 _NEXT: Final = {
-    Kind.STOP: grant.c.next_stop,
-    Kind.RESUME: grant.c.next_resume,
-    Kind.REFER: grant.c.next_refer,
-    Kind.DISCLOSE: grant.c.next_disclose,
+    # Raises the kind's counter and returns what it is then: asked anew for every leaf, because
+    # one operation may append the same kind twice.
+    kind: Prepared(
+        update(grant)
+        .where(grant.c.grant_id == bindparam("wanted"))
+        .values({column: column + 1})
+        .returning(column)
+    )
+    for kind, column in (
+        (Kind.STOP, grant.c.next_stop),
+        (Kind.RESUME, grant.c.next_resume),
+        (Kind.REFER, grant.c.next_refer),
+        (Kind.DISCLOSE, grant.c.next_disclose),
+    )
 }
-assert _NEXT.keys() == COUNTED  # noqa: S101  a kind without a column cannot be appended
+if _NEXT.keys() != COUNTED:
+    raise AssertionError("every counted kind has a column")
+
+_NOTE: Final = Prepared(insert(grant_leaf))
 
 
-def append(txn: WriterTransaction, row: Row[Any], kind: Kind, fields: dict[str, Json]) -> int:
+def append(txn: WriterTransaction, row: Grant, kind: Kind, fields: dict[str, Json]) -> int:
     """Append a leaf of ``kind`` to the grant ``row``; returns its index.
 
     ``fields`` is the body without ``kind``, ``grant``, ``counter`` and ``at``, which are filled in
-    here. ``row`` was read in this transaction: its counters are the ones of this moment.
+    here.
     """
     body: dict[str, Json] = {"kind": kind.name, "grant": row.grant_id, "at": txn.now, **fields}
     counter = 0
-    column = _NEXT.get(kind)
-    if column is not None:
-        # Asked again: one operation may append the same kind twice.
-        counter = txn.connection.execute(
-            select(column).where(grant.c.grant_id == row.grant_id)
-        ).scalar_one()
+    raised = _NEXT.get(kind)
+    if raised is not None:
+        counter = raised.scalar(txn.connection, wanted=row.grant_id) - 1
         body["counter"] = counter
-        txn.connection.execute(
-            update(grant).where(grant.c.grant_id == row.grant_id).values({column.name: counter + 1})
-        )
     index = txn.append(kind, grant_tag(kind, row.secret, counter), body)
     note(txn.connection, row.grant_id, index, kind)
     return index
@@ -45,9 +54,7 @@ def append(txn: WriterTransaction, row: Row[Any], kind: Kind, fields: dict[str, 
 
 def note(connection: Connection, grant_id: str, index: int, kind: Kind) -> None:
     """Write down that the leaf at ``index`` is the grant's."""
-    connection.execute(
-        insert(grant_leaf).values(leaf_index=index, grant_id=grant_id, kind=int(kind))
-    )
+    _NOTE.run(connection, leaf_index=index, grant_id=grant_id, kind=int(kind))
 
 
 def indexes(connection: Connection, grant_id: str) -> list[int]:

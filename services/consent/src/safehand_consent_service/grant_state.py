@@ -12,30 +12,31 @@ a grant whose end has passed is over although no EXPIRE is written yet.
 from __future__ import annotations
 
 import json
-from typing import Any, Literal
+from typing import Final, Literal
 
 from safehand_core.errors import SafehandError
 from safehand_core.reasons import Reason
 from safehand_formats.kinds import Kind
 from safehand_ledger.transaction import WriterTransaction
-from sqlalchemy import Connection, Row, select, update
+from safehand_store.prepared import Prepared
+from sqlalchemy import Connection, bindparam, null, update
 
 from safehand_consent_service import events_out, grant_leaves
 from safehand_consent_service.category_keys import KekRing
+from safehand_consent_service.grant_row import Grant, find
 from safehand_consent_service.tables import ACTIVE, EXPIRED, FINAL_STATES, REVOKED, STOPPED
 from safehand_consent_service.tables import grant as consent_grant
 
 Cause = Literal["window", "destroy_now"]
 
+_CLOSE: Final = Prepared(
+    update(consent_grant)
+    .where(consent_grant.c.grant_id == bindparam("wanted"))
+    .values(state=bindparam("final"), final_at=null(), end_index=bindparam("index"))
+)
 
-def find(connection: Connection, grant_id: str) -> Row[Any] | None:
-    """The grant's row, or None."""
-    return connection.execute(
-        select(consent_grant).where(consent_grant.c.grant_id == grant_id)
-    ).first()
 
-
-def require_hers(connection: Connection, grant_id: str, subject_id: str) -> Row[Any]:
+def require_hers(connection: Connection, grant_id: str, subject_id: str) -> Grant:
     """The row of one of her grants; NOT_FOUND for anybody else's, as for none at all."""
     row = find(connection, grant_id)
     if row is None or row.subject_id != subject_id:
@@ -43,64 +44,73 @@ def require_hers(connection: Connection, grant_id: str, subject_id: str) -> Row[
     return row
 
 
-def categories(row: Row[Any]) -> frozenset[str]:
+def categories(row: Grant) -> frozenset[str]:
     """The categories of the grant, CARD among them."""
     return frozenset(json.loads(row.categories))
 
 
-def is_over(row: Row[Any], now: int) -> bool:
+def is_over(row: Grant, now: int) -> bool:
     """Whether nothing can make it live again: it is final, or its end has come."""
-    return bool(row.state in FINAL_STATES or now >= row.expires_at)
+    return row.state in FINAL_STATES or now >= row.expires_at
 
 
-def is_live(row: Row[Any], now: int) -> bool:
+def is_live(row: Grant, now: int) -> bool:
     """Whether sharing is on."""
-    return bool(row.state == ACTIVE and now < row.expires_at)
+    return row.state == ACTIVE and now < row.expires_at
 
 
-def require_live(row: Row[Any], now: int) -> None:
+def require_live(row: Grant, now: int) -> None:
     """Raise CONSENT_ENDED unless sharing is on: one reason, whatever ended it."""
     if not is_live(row, now):
         raise SafehandError(Reason.CONSENT_ENDED)
 
 
-def due_end(row: Row[Any], now: int) -> Kind | None:
+def due_end(row: Grant, now: int) -> Kind | None:
     """How a grant that is not final ends by the clock, or None while it does not.
 
     When both deadlines have passed the earlier one counts; at the same second her own stop.
     """
-    deadlines = [(row.expires_at, 1, Kind.EXPIRE)]
-    if row.state == STOPPED:
-        deadlines.append((row.final_at, 0, Kind.REVOKE))
-    passed = sorted(deadline for deadline in deadlines if deadline[0] <= now)
-    return passed[0][2] if passed else None
+    window_over = row.final_at is not None and row.final_at <= now
+    if row.expires_at <= now and not (window_over and row.final_at <= row.expires_at):
+        return Kind.EXPIRE
+    return Kind.REVOKE if window_over else None
 
 
-def revoke(txn: WriterTransaction, keks: KekRing, row: Row[Any], cause: Cause) -> int:
-    """Make a stop final; ``row.stop_index`` is its STOP. Returns the index of the REVOKE leaf.
+def revoke(txn: WriterTransaction, keks: KekRing, row: Grant, cause: Cause) -> Grant:
+    """Make a stop final; ``row`` is stopped. Returns the grant as it is then.
 
     It tells nobody: everyone heard of the end when the stop was made.
     """
     index = grant_leaves.append(
-        txn, row, Kind.REVOKE, {"cause": cause, "stop_index": row.stop_index}
+        txn, row, Kind.REVOKE, {"cause": cause, "stop_index": row.stop_index or 0}
     )
-    _close(txn, keks, row, REVOKED, index)
-    return index
+    return _close(txn, keks, row, REVOKED, index)
 
 
-def expire(txn: WriterTransaction, keks: KekRing, row: Row[Any]) -> int:
-    """Note that the grant's time is over. Returns the index of the EXPIRE leaf."""
+def expire(txn: WriterTransaction, keks: KekRing, row: Grant) -> Grant:
+    """Note that the grant's time is over. Returns the grant as it is then."""
     index = grant_leaves.append(txn, row, Kind.EXPIRE, {"expires_at": row.expires_at})
-    _close(txn, keks, row, EXPIRED, index)
     if row.state == ACTIVE:
         events_out.ended(txn.connection, row, txn.now)
-    return index
+    return _close(txn, keks, row, EXPIRED, index)
 
 
-def _close(txn: WriterTransaction, keks: KekRing, row: Row[Any], state: str, index: int) -> None:
-    txn.connection.execute(
-        update(consent_grant)
-        .where(consent_grant.c.grant_id == row.grant_id)
-        .values(state=state, final_at=None, end_index=index)
-    )
+def _close(txn: WriterTransaction, keks: KekRing, row: Grant, state: str, index: int) -> Grant:
+    _CLOSE.run(txn.connection, wanted=row.grant_id, final=state, index=index)
     keks.delete_keys(txn.connection, row.grant_id)
+    return row._replace(state=state, final_at=None, end_index=index)
+
+
+__all__ = [
+    "Cause",
+    "Grant",
+    "categories",
+    "due_end",
+    "expire",
+    "find",
+    "is_live",
+    "is_over",
+    "require_hers",
+    "require_live",
+    "revoke",
+]

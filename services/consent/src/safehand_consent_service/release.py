@@ -164,6 +164,10 @@ def _require_openable(about: Row[Any], on_file: Mapping[str, str], now: int) -> 
     referred.require_not_closed(on_file)
     if now >= about.not_after:
         raise SafehandError(Reason.CONSENT_ENDED, "the referral's time is over")
+    _require_accept(about, on_file)
+
+
+def _require_accept(about: Row[Any], on_file: Mapping[str, str]) -> None:
     if about.stage == _IDENTITY and ACCEPT not in on_file:
         raise SafehandError(Reason.NOT_ACCEPTED)
 
@@ -178,9 +182,13 @@ def _unwrap(context: Context, about: Row[Any], asked: _Asked) -> bytes:
         raise SafehandError(Reason.CONSENT_ENDED)
     digest = bytes.fromhex(about.manifest_digest)
     inner = wraps.outer_unwrap(key, digest, asked.request.part, asked.outer_wrap)
+    _require_signed_wrap(about, inner)
+    return inner
+
+
+def _require_signed_wrap(about: Row[Any], inner: bytes) -> None:
     if fields.sha256(inner) != about.wrap_hash:
         raise SafehandError(Reason.WRAP_INVALID, "it holds another wrap than the sender signed for")
-    return inner
 
 
 # --- (c) the entry -------------------------------------------------------------------------------

@@ -86,7 +86,7 @@ class Draft:
 
 
 class Making:
-    """Makes protocols, drafts, tokens, answers, key records and receipts; ``changes`` spoil them."""
+    """Makes protocols, drafts, tokens, answers, keys and receipts; ``changes`` spoil them."""
 
     clock: ManualClock
     a: Agency

@@ -12,7 +12,8 @@ from safehand_core.reasons import Reason
 from safehand_core.words import DECLINE_REASONS, OUTCOMES
 
 from tests.referral.conftest import Refusal
-from tests.referral.world import ENTROPY, Agency, Draft, World, rid
+from tests.referral.making import ENTROPY, Agency, Draft, rid
+from tests.referral.world import World
 
 
 def deliver(world: World, draft: Draft, by: Agency | None = None) -> Any:

@@ -14,14 +14,8 @@ from safehand_core.words import URGENCY_ANSWER_S
 from safehand_formats.manifest import Manifest, SignedManifest
 
 from tests.referral.conftest import Refusal
-from tests.referral.world import (
-    DAY_S,
-    ENTROPY,
-    FOREIGN_SERVICE,
-    OTHER_SERVICE,
-    World,
-    rid,
-)
+from tests.referral.making import DAY_S, ENTROPY, rid
+from tests.referral.world import FOREIGN_SERVICE, OTHER_SERVICE, World
 
 
 def test_a_sealed_referral_with_its_token_is_stored_for_the_recipient(world: World) -> None:

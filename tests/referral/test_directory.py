@@ -23,7 +23,8 @@ from safehand_formats.note import NoteSigner
 from safehand_formats.sharing_protocol import Party, SharingProtocol, SignedProtocol
 
 from tests.referral.conftest import Refusal
-from tests.referral.world import DAY_S, ENTROPY, ORIGIN, World, rid
+from tests.referral.making import DAY_S, ENTROPY, ORIGIN, rid
+from tests.referral.world import World
 
 
 def fresh_key() -> Ed25519PrivateKey:

@@ -9,7 +9,8 @@ from safehand_core.reasons import Reason
 
 from tests import shared_data
 from tests.referral.conftest import Refusal
-from tests.referral.world import FOREIGN_SERVICE, OTHER_SERVICE, PACKAGE, SERVICE, World, rid
+from tests.referral.making import SERVICE, rid
+from tests.referral.world import FOREIGN_SERVICE, OTHER_SERVICE, PACKAGE, World
 
 BAD = {
     **PACKAGE,

@@ -19,8 +19,9 @@ from safehand_referral_service import follow
 from safehand_store import inbox
 
 from tests.referral.conftest import Refusal
+from tests.referral.making import ENTROPY
 from tests.referral.test_course import acknowledge, complete, deliver, of
-from tests.referral.world import ENTROPY, World
+from tests.referral.world import World
 
 WAIT_S = 10.0
 """Longest wait for the follower's poll (1 s) on a busy machine."""

@@ -15,7 +15,8 @@ from safehand_core.reasons import Reason
 from safehand_formats import fields, signing, token
 
 from tests.referral.conftest import Refusal
-from tests.referral.world import ENTROPY, Draft, World, thumbprint
+from tests.referral.making import ENTROPY, Draft, thumbprint
+from tests.referral.world import World
 
 
 def _jws(header: dict[str, str], payload: bytes, key: Any, algorithm: str) -> str:
@@ -35,7 +36,7 @@ def _refused(world: World, refuses: Refusal, reason: Reason, draft: Draft, text:
         world.a.referral.CreateReferral(world.create_request(draft, text))
 
 
-def test_the_helper_makes_a_token_that_is_taken(world: World) -> None:
+def test_a_right_token_made_by_this_test_is_taken(world: World) -> None:
     draft = world.draft()
     text = _signed(world, world.claims(draft).encode())
     world.a.referral.CreateReferral(world.create_request(draft, text))

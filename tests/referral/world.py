@@ -6,16 +6,12 @@ it holds the token key and the ledger key, and a small ConsentService serves ``L
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding
-from safehand.consent.v1 import consent_pb2, consent_pb2_grpc, ledger_pb2
+from safehand.consent.v1 import ledger_pb2
 from safehand.events.v1 import events_pb2
 from safehand.referral.v1 import (
     directory_pb2,
@@ -24,22 +20,11 @@ from safehand.referral.v1 import (
     referral_pb2_grpc,
 )
 from safehand_core.clock import ManualClock
-from safehand_core.entropy import SeededEntropy, SystemEntropy
-from safehand_core.ids import new_id, new_request_id
-from safehand_formats import fields, merkle, sealing, signing, token, wraps
-from safehand_formats.answer import Answer, AnswerAck, SignedAnswer, SignedAnswerAck
-from safehand_formats.bodies import encode_body
-from safehand_formats.checkpoint import Checkpoint
-from safehand_formats.keyrecord import KeyRecord, SignedKeyRecord
-from safehand_formats.kinds import Kind, key_tag
-from safehand_formats.leaf import Leaf, body_commitment
-from safehand_formats.manifest import Header, Manifest, PartLabel, SignedManifest
+from safehand_core.entropy import SeededEntropy
+from safehand_formats import sealing, signing
+from safehand_formats.keyrecord import SignedKeyRecord
 from safehand_formats.note import NoteSigner
-from safehand_formats.proof import TlogProof
 from safehand_formats.sharing_protocol import (
-    LedgerPin,
-    Party,
-    SharingProtocol,
     SignedProtocol,
 )
 from safehand_referral_service.app import App, build
@@ -47,23 +32,18 @@ from safehand_referral_service.settings import ReferralSettings
 from safehand_rpc.ca import DevCa
 from safehand_rpc.dial import Channel, connect
 from safehand_rpc.identity import spiffe_id
-from safehand_rpc.policy import methods_of
-from safehand_rpc.server import RunningServer, build_server
+from safehand_rpc.server import RunningServer
 from safehand_rpc.tls import TlsFiles
 
 from tests.referral.consent_stand_in import ConsentStandIn, serve_consent
 from tests.referral.making import (
-    AUDIENCE,
-    DAY_S,
     ENTROPY,
-    ISSUER,
     ORIGIN,
     SERVICE,
     Agency,
     Draft,
     Making,
     rid,
-    thumbprint,
 )
 
 OTHER_SERVICE = "legal-2"
@@ -305,5 +285,3 @@ class World(Making):
                 receipt=receipt,
             )
         )
-
-

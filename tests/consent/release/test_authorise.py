@@ -79,7 +79,7 @@ def test_the_answer_is_outer_wraps_a_bound_token_and_a_proven_entry(
     sent = world.send(grant)
     digest = sent.sealed.signed.digest
     for part in sent.sealed.manifest.parts:
-        key = world.app.context.keks.open_key(grant, part.label.category)
+        key = world.category_key(grant, part.label.category)
         assert key is not None
         inner = wraps.outer_unwrap(key, digest, part.label.id, sent.outer_wraps[part.label.id])
         assert inner == sent.sealed.inner_wraps[part.label.id]

@@ -219,7 +219,7 @@ def test_another_inner_wrap_under_the_right_category_key_is_not_released(
     world: World, grant: str, sent: Sent
 ) -> None:
     """Who could reach the category key could wrap anything: the sender's signed hash decides."""
-    key = world.app.context.keks.open_key(grant, "CARD")
+    key = world.category_key(grant, "CARD")
     assert key is not None
     foreign = world.seal(grant).inner_wraps[0]
     made = wraps.outer_wrap(key, sent.sealed.signed.digest, 0, foreign, ENTROPY)

@@ -43,6 +43,7 @@ from safehand_rpc.ca import DevCa
 from safehand_rpc.dial import Channel, connect
 from safehand_rpc.identity import Kind, spiffe_id
 from safehand_rpc.tls import TlsFiles
+from safehand_store.engine import begin_read
 
 T = TypeVar("T")
 
@@ -488,6 +489,11 @@ class World:
         )
 
     # --- looking in ------------------------------------------------------------------------------
+
+    def category_key(self, grant: str, category: str) -> bytes | None:
+        """The key of one category of a grant, as only consent can open it."""
+        with begin_read(self.app.context.engine) as connection:
+            return self.app.context.keks.open_key(connection, grant, category)
 
     @property
     def size(self) -> int:

@@ -47,7 +47,7 @@ class Prepared:
             if isinstance(statement, Select)
             else getattr(statement, "_returning", ())
         )
-        names = [column.key for column in result]
+        names = [str(column.key) for column in result]
         self._row: Any = namedtuple("Row", names) if names else None
 
     def run(self, connection: Connection, **parameters: Any) -> int:

@@ -7,13 +7,20 @@ registry and no certificate, tells consent whose key is whose.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from safehand_core.errors import SafehandError
 from safehand_core.reasons import Reason
 from safehand_formats import signing
-from sqlalchemy import Connection, insert, select, update
+from safehand_store.prepared import Prepared
+from sqlalchemy import Connection, bindparam, insert, select, update
 
 from safehand_consent_service import tables
+
+_T: Final = tables.agency.c
+_BY_ID: Final = Prepared(
+    select(_T.agency, _T.identity_key, _T.display_name).where(_T.agency == bindparam("wanted"))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +72,7 @@ def enrol(
 
 
 def find(connection: Connection, agency: str) -> Agency | None:
-    table = tables.agency
-    row = connection.execute(
-        select(table.c.agency, table.c.identity_key, table.c.display_name).where(
-            table.c.agency == agency
-        )
-    ).first()
+    row = _BY_ID.first(connection, wanted=agency)
     return None if row is None else Agency(*row)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from safehand_core import ids
 from safehand_core.errors import SafehandError
@@ -24,7 +24,7 @@ from safehand_ledger.receipt import Receipt
 from safehand_ledger.transaction import WriterTransaction
 from safehand_rpc.identity import Principal
 from safehand_store.engine import begin_read
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 
 from safehand_consent_service import (
     agencies,
@@ -35,6 +35,7 @@ from safehand_consent_service import (
     referred,
 )
 from safehand_consent_service.context import Context, Request, earlier, remember
+from safehand_consent_service.grant_row import Grant
 
 CREATED_SKEW_S: Final = 300
 """How far in the future a manifest may say it was made: clocks of two agencies differ a little."""
@@ -99,7 +100,7 @@ def _check_sender(connection: Connection, principal: Principal, signed: SignedMa
     return signed.verify(agencies.require(connection, sender).identity_key)
 
 
-def _require_grant(connection: Connection, header: Header) -> Row[Any]:
+def _require_grant(connection: Connection, header: Header) -> Grant:
     """The grant, if it lets this sender share with this recipient; its state is asked later."""
     grant = grant_state.find(connection, header.grant)
     if grant is None or (grant.releasing, grant.recipient) != (header.sender, header.recipient):
@@ -107,7 +108,7 @@ def _require_grant(connection: Connection, header: Header) -> Row[Any]:
     return grant
 
 
-def _check_scope(connection: Connection, manifest: Manifest, grant: Row[Any], now: int) -> None:
+def _check_scope(connection: Connection, manifest: Manifest, grant: Grant, now: int) -> None:
     """The signed labels are inside her grant, and inside a protocol that is live now."""
     if manifest.header.purpose != grant.purpose:
         raise SafehandError(Reason.PURPOSE_MISMATCH)
@@ -127,7 +128,7 @@ def _check_recipient_key(connection: Connection, header: Header, signed: SignedK
     record.covers(header.not_after, now=header.created)
 
 
-def _check_times(header: Header, grant: Row[Any], now: int) -> None:
+def _check_times(header: Header, grant: Grant, now: int) -> None:
     if header.created > now + CREATED_SKEW_S:
         raise SafehandError(
             Reason.MALFORMED, "the manifest is from the future", metadata={"field": "created"}
@@ -197,12 +198,14 @@ def _refer(
 def _outer_wraps(context: Context, sending: Sending, manifest: Manifest) -> list[bytes]:
     out: list[bytes] = []
     digest = sending.signed.digest
-    for part, inner in zip(manifest.parts, sending.inner_wraps, strict=True):
-        key = context.keks.open_key(manifest.header.grant, part.label.category)
-        if key is None:
-            # Final since the entry was made.
-            raise SafehandError(Reason.CONSENT_ENDED)
-        out.append(wraps.outer_wrap(key, digest, part.label.id, inner, context.entropy))
+    with begin_read(context.engine) as connection:
+        for part, inner in zip(manifest.parts, sending.inner_wraps, strict=True):
+            label = part.label
+            key = context.keks.open_key(connection, manifest.header.grant, label.category)
+            if key is None:
+                # Final since the entry was made.
+                raise SafehandError(Reason.CONSENT_ENDED)
+            out.append(wraps.outer_wrap(key, digest, label.id, inner, context.entropy))
     return out
 
 
@@ -211,7 +214,7 @@ def _mint(
     principal: Principal,
     signed: SignedManifest,
     manifest: Manifest,
-    grant: Row[Any],
+    grant: Grant,
     outer: Sequence[bytes],
     receipt: Receipt,
 ) -> str:

@@ -32,7 +32,8 @@ from safehand_core.keystore import (
 from safehand_core.reasons import Reason
 from safehand_formats import wraps
 from safehand_store.engine import begin_read, begin_write
-from sqlalchemy import Connection, Engine, delete, func, insert, select, update
+from safehand_store.prepared import Prepared
+from sqlalchemy import Connection, Engine, bindparam, delete, func, insert, select, update
 
 from safehand_consent_service.tables import category_key, kek_epoch
 
@@ -42,6 +43,18 @@ _RETIRED: Final = "retired"
 _FILE: Final = re.compile(r"kek-([1-9][0-9]{0,15})")
 _LEFTOVER: Final = ".kek-*.tmp"
 """What a crash while a KEK file was written leaves behind; nothing was ever wrapped under it."""
+
+
+_WRAPPED: Final = Prepared(
+    select(category_key.c.epoch, category_key.c.wrapped).where(
+        category_key.c.grant_id == bindparam("grant"),
+        category_key.c.category == bindparam("category"),
+    )
+)
+_INSERT: Final = Prepared(insert(category_key))
+_CURRENT_EPOCH: Final = Prepared(
+    select(kek_epoch.c.epoch).where(kek_epoch.c.state == bindparam("state"))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +113,8 @@ class KekRing:
         for category in sorted(set(categories)):
             key = wraps.new_category_key(self._entropy)
             wrapped = wraps.seal_category_key(kek, epoch, grant_id, category, key, self._entropy)
-            connection.execute(
-                insert(category_key).values(
-                    grant_id=grant_id, category=category, epoch=epoch, wrapped=wrapped
-                )
+            _INSERT.run(
+                connection, grant_id=grant_id, category=category, epoch=epoch, wrapped=wrapped
             )
 
     def delete_keys(self, connection: Connection, grant_id: str) -> int:
@@ -113,25 +124,21 @@ class KekRing:
 
     # --- outside it ------------------------------------------------------------------------
 
-    def open_key(self, grant_id: str, category: str) -> bytes | None:
+    def open_key(self, connection: Connection, grant_id: str, category: str) -> bytes | None:
         """The category key (32 bytes), or None where its row is gone: final, or never made.
 
         Raises LEDGER_CORRUPT where the row is there and its KEK is not.
         """
-        for last_try in (False, True):
-            with begin_read(self._engine) as connection:
-                row = connection.execute(
-                    select(category_key.c.epoch, category_key.c.wrapped).where(
-                        category_key.c.grant_id == grant_id, category_key.c.category == category
-                    )
-                ).first()
-            if row is None:
-                return None
-            # A roll may destroy the row's KEK between the reading and here: then look again.
-            kek = self._require_kek(row.epoch) if last_try else self._kek(row.epoch)
-            if kek is not None:
-                return wraps.open_category_key(kek, row.epoch, grant_id, category, row.wrapped)
-        raise AssertionError("unreachable")
+        place = {"grant": grant_id, "category": category}
+        row = _WRAPPED.first(connection, **place)
+        if row is not None and self._kek(row.epoch) is None:
+            # A roll may have destroyed the KEK since this snapshot began: look at what is now.
+            with begin_read(self._engine) as newer:
+                row = _WRAPPED.first(newer, **place)
+        if row is None:
+            return None
+        kek = self._require_kek(row.epoch)
+        return wraps.open_category_key(kek, row.epoch, grant_id, category, row.wrapped)
 
     def roll(self, run: RunInWriter, now: int) -> Rolled:
         """Replace the KEK: PROTOCOL step 15, in its order. One roll at a time.
@@ -225,8 +232,8 @@ def _epochs(names: Iterable[str]) -> Iterator[int]:
 
 
 def _current(connection: Connection) -> int | None:
-    statement = select(kek_epoch.c.epoch).where(kek_epoch.c.state == _CURRENT)
-    return connection.execute(statement).scalar_one_or_none()
+    epoch: int | None = _CURRENT_EPOCH.scalar(connection, state=_CURRENT)
+    return epoch
 
 
 def _require_current(connection: Connection) -> int:

@@ -24,7 +24,7 @@ from sqlalchemy import Connection, bindparam, null, update
 from safehand_consent_service import events_out, grant_leaves
 from safehand_consent_service.category_keys import KekRing
 from safehand_consent_service.grant_row import Grant, find
-from safehand_consent_service.tables import ACTIVE, EXPIRED, FINAL_STATES, REVOKED, STOPPED
+from safehand_consent_service.tables import ACTIVE, EXPIRED, FINAL_STATES, REVOKED
 from safehand_consent_service.tables import grant as consent_grant
 
 Cause = Literal["window", "destroy_now"]
@@ -70,10 +70,10 @@ def due_end(row: Grant, now: int) -> Kind | None:
 
     When both deadlines have passed the earlier one counts; at the same second her own stop.
     """
-    window_over = row.final_at is not None and row.final_at <= now
-    if row.expires_at <= now and not (window_over and row.final_at <= row.expires_at):
-        return Kind.EXPIRE
-    return Kind.REVOKE if window_over else None
+    expired = row.expires_at <= now
+    if row.final_at is None or now < row.final_at:
+        return Kind.EXPIRE if expired else None
+    return Kind.EXPIRE if expired and row.expires_at < row.final_at else Kind.REVOKE
 
 
 def revoke(txn: WriterTransaction, keks: KekRing, row: Grant, cause: Cause) -> Grant:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Final, cast
 
+from safehand.consent.v1 import consent_pb2 as pb
 from safehand_core import canonical, ids
 from safehand_core.canonical import Json
 from safehand_core.errors import SafehandError
@@ -13,7 +14,8 @@ from safehand_core.words import CARD, CATEGORIES, PURPOSES
 from safehand_formats.kinds import SECRET_BYTES, Kind, grant_tag
 from safehand_ledger.receipt import Receipt
 from safehand_ledger.transaction import WriterTransaction
-from sqlalchemy import Row, insert
+from safehand_store.prepared import Prepared
+from sqlalchemy import insert
 
 from safehand_consent_service import (
     agencies,
@@ -24,7 +26,8 @@ from safehand_consent_service import (
     sessions,
     subjects,
 )
-from safehand_consent_service.context import Context, Request, earlier, remember
+from safehand_consent_service.context import Context, earlier, remember, request_of
+from safehand_consent_service.grant_row import Grant
 from safehand_consent_service.tables import ACTIVE
 from safehand_consent_service.tables import grant as consent_grant
 
@@ -37,6 +40,8 @@ ERASE_AFTER_S: Final = 30 * DAY_S
 """Where she sets no date: how long after the end the recipient has to erase what it holds."""
 LATEST_S: Final = 253_402_300_799
 """The last second of the year 9999: what a protobuf Timestamp can hold."""
+
+_INSERT: Final = Prepared(insert(consent_grant))
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,29 +89,27 @@ class Terms:
 class Granted:
     """The grant's row as it is now, and the receipt of its GRANT leaf."""
 
-    row: Row[Any]
+    row: Grant
     receipt: Receipt
 
 
-def give(
-    context: Context, session: bytes, subject_id: str, terms: Terms, request: Request
-) -> Granted:
-    """Record her consent. ``subject_id`` is whose ``session`` it is; the writer asks again.
+def give(context: Context, terms: Terms, message: pb.GrantRequest) -> Granted:
+    """Record her consent; ``terms`` are those of ``message``.
 
     Raises SESSION_INVALID, EXPIRY_INVALID, AGENCY_UNKNOWN, NOT_FOUND (the releasing agency does
     not know her), PROTOCOL_MISSING.
     """
 
-    def operation(txn: WriterTransaction) -> Row[Any]:
-        if sessions.require(txn.connection, session, txn.now) != subject_id:
-            raise SafehandError(Reason.SESSION_INVALID)
+    def operation(txn: WriterTransaction) -> Grant:
+        # Whose session it is, at this point of the order: without one there is no grant.
+        subject_id = sessions.require(txn.connection, message.session, txn.now)
+        request = request_of(context.cards, context.cards.caller(subject_id), message)
         found = earlier(txn.connection, request)
         if found is None:
-            grant_id = _record(context, txn, subject_id, terms)
-            remember(txn, request, {"grant": grant_id})
-        else:
-            grant_id = cast(str, found["grant"])
-        row = grant_state.require_hers(txn.connection, grant_id, subject_id)
+            row = _record(context, txn, subject_id, terms)
+            remember(txn, request, {"grant": row.grant_id})
+            return row
+        row = grant_state.require_hers(txn.connection, cast(str, found["grant"]), subject_id)
         txn.cite(row.grant_index)
         return row
 
@@ -115,7 +118,7 @@ def give(
     return Granted(done.value, done.receipts[done.value.grant_index])
 
 
-def _record(context: Context, txn: WriterTransaction, subject_id: str, terms: Terms) -> str:
+def _record(context: Context, txn: WriterTransaction, subject_id: str, terms: Terms) -> Grant:
     expires_at, erase_by = terms.times(txn.now)
     for agency in (terms.releasing, terms.recipient):
         agencies.require(txn.connection, agency)
@@ -151,31 +154,38 @@ def _record(context: Context, txn: WriterTransaction, subject_id: str, terms: Te
         "protocol": filed.digest,
     }
     index = txn.append(Kind.GRANT, grant_tag(Kind.GRANT, secret, 0), body)
-    txn.connection.execute(
-        insert(consent_grant).values(
-            grant_id=grant_id,
-            subject_id=subject_id,
-            releasing=terms.releasing,
-            recipient=terms.recipient,
-            purpose=terms.purpose,
-            categories=canonical.encode(list(categories)).decode(),
-            issued_at=txn.now,
-            expires_at=expires_at,
-            erase_by=erase_by,
-            notice=terms.notice,
-            language=terms.language,
-            given_how=terms.given_how,
-            present=terms.present,
-            protocol=filed.digest,
-            secret=secret,
-            state=ACTIVE,
-            grant_index=index,
-        )
+    row = Grant(
+        grant_id=grant_id,
+        subject_id=subject_id,
+        releasing=terms.releasing,
+        recipient=terms.recipient,
+        purpose=terms.purpose,
+        categories=canonical.encode(list(categories)).decode(),
+        issued_at=txn.now,
+        expires_at=expires_at,
+        erase_by=erase_by,
+        notice=terms.notice,
+        language=terms.language,
+        given_how=terms.given_how,
+        present=terms.present,
+        protocol=filed.digest,
+        secret=secret,
+        state=ACTIVE,
+        stopped_at=None,
+        final_at=None,
+        grant_index=index,
+        stop_index=None,
+        end_index=None,
+        next_stop=0,
+        next_resume=0,
+        next_refer=0,
+        next_disclose=0,
     )
+    _INSERT.run(txn.connection, **row._asdict())
     grant_leaves.note(txn.connection, grant_id, index, Kind.GRANT)
     context.keks.make_keys(txn.connection, grant_id, categories)
     events_out.granted(txn.connection, grant_id, terms.releasing, txn.now)
-    return grant_id
+    return row
 
 
 def _malformed(field: str, detail: str) -> SafehandError:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, select
+from sqlalchemy import Connection, Select, select
 
 from safehand_consent_service import protocols
+from safehand_consent_service.grant_row import Grant
 from safehand_consent_service.tables import agency, subject_ref
 from safehand_consent_service.tables import grant as consent_grant
 
@@ -59,36 +60,32 @@ def name_of(connection: Connection, agency_id: str) -> str:
 
 def of_subject(
     connection: Connection, subject_id: str, behind: int | None, limit: int
-) -> list[Row[Any]]:
+) -> list[Grant]:
     """Her grants, newest first: at most ``limit`` behind the grant index ``behind``."""
-    return _page(
-        connection, select(consent_grant), consent_grant.c.subject_id == subject_id, behind, limit
-    )
+    statement = select(consent_grant).where(consent_grant.c.subject_id == subject_id)
+    rows = connection.execute(_page(statement, behind, limit))
+    return [Grant._make(row) for row in rows]
 
 
 def of_agency(
     connection: Connection, releasing: str, reference: str | None, behind: int | None, limit: int
-) -> list[Row[Any]]:
+) -> list[tuple[Grant, str]]:
     """Grants that ``releasing`` may send under, with its own ``subject_ref``, newest first."""
-    statement = select(consent_grant, subject_ref.c.subject_ref).join(
-        subject_ref,
-        (subject_ref.c.subject_id == consent_grant.c.subject_id)
-        & (subject_ref.c.agency == consent_grant.c.releasing),
+    hers = (subject_ref.c.subject_id == consent_grant.c.subject_id) & (
+        subject_ref.c.agency == consent_grant.c.releasing
+    )
+    statement = (
+        select(subject_ref.c.subject_ref, consent_grant)
+        .join(consent_grant, hers)
+        .where(consent_grant.c.releasing == releasing)
     )
     if reference is not None:
         statement = statement.where(subject_ref.c.subject_ref == reference)
-    return _page(connection, statement, consent_grant.c.releasing == releasing, behind, limit)
+    rows = connection.execute(_page(statement, behind, limit))
+    return [(Grant._make(row[1:]), row[0]) for row in rows]
 
 
-def _page(
-    connection: Connection,
-    statement: Select[Any],
-    whose: ColumnElement[bool],
-    behind: int | None,
-    limit: int,
-) -> list[Row[Any]]:
-    statement = statement.where(whose)
+def _page(statement: Select[Any], behind: int | None, limit: int) -> Select[Any]:
     if behind is not None:
         statement = statement.where(consent_grant.c.grant_index < behind)
-    rows = connection.execute(statement.order_by(consent_grant.c.grant_index.desc()).limit(limit))
-    return list(rows.all())
+    return statement.order_by(consent_grant.c.grant_index.desc()).limit(limit)

@@ -14,6 +14,7 @@ from safehand_core.errors import SafehandError
 from safehand_core.reasons import Reason
 from safehand_formats import answer as answers
 from safehand_formats.manifest import Header, Manifest, SignedManifest
+from safehand_store.prepared import Prepared
 from sqlalchemy import Connection, bindparam, insert, select
 
 from safehand_consent_service import tables
@@ -35,16 +36,6 @@ class Referred:
     refer_index: int
 
 
-@dataclass(frozen=True, slots=True)
-class ReferredPart:
-    """What the manifest says of one part. ``wrap_hash`` is H(inner wrap), 32 bytes."""
-
-    part: int
-    category: str
-    stage: str
-    wrap_hash: bytes
-
-
 _REFER: Final = select(
     tables.refer.c.manifest_digest,
     tables.refer.c.referral,
@@ -54,46 +45,32 @@ _REFER: Final = select(
     tables.refer.c.not_after,
     tables.refer.c.refer_index,
 )
-_BY_DIGEST: Final = _REFER.where(tables.refer.c.manifest_digest == bindparam("digest"))
-_BY_REFERRAL: Final = _REFER.where(tables.refer.c.referral == bindparam("referral"))
-_PART: Final = select(
-    tables.refer_part.c.part,
-    tables.refer_part.c.category,
-    tables.refer_part.c.stage,
-    tables.refer_part.c.wrap_hash,
-).where(
-    tables.refer_part.c.manifest_digest == bindparam("digest"),
-    tables.refer_part.c.part == bindparam("part"),
+_BY_DIGEST: Final = Prepared(_REFER.where(tables.refer.c.manifest_digest == bindparam("digest")))
+_BY_REFERRAL: Final = Prepared(_REFER.where(tables.refer.c.referral == bindparam("wanted")))
+_ANSWERS: Final = Prepared(
+    select(tables.answer.c.answer, tables.answer.c.digest).where(
+        tables.answer.c.manifest_digest == bindparam("manifest")
+    )
 )
-_ANSWERS: Final = select(tables.answer.c.answer, tables.answer.c.digest).where(
-    tables.answer.c.manifest_digest == bindparam("digest")
-)
+_INSERT: Final = Prepared(insert(tables.refer))
+_INSERT_PART: Final = Prepared(insert(tables.refer_part))
 
 
 def find(connection: Connection, digest: str) -> Referred | None:
     """The referral whose signed manifest has this digest (64 hex)."""
-    row = connection.execute(_BY_DIGEST, {"digest": digest}).first()
+    row = _BY_DIGEST.first(connection, digest=digest)
     return None if row is None else Referred(*row)
 
 
 def find_referral(connection: Connection, referral: str) -> Referred | None:
     """The referral with this id, whatever its manifest."""
-    row = connection.execute(_BY_REFERRAL, {"referral": referral}).first()
+    row = _BY_REFERRAL.first(connection, wanted=referral)
     return None if row is None else Referred(*row)
-
-
-def part(connection: Connection, digest: str, part_id: int) -> ReferredPart:
-    """One part of a manifest on file; raises MANIFEST_MISMATCH where it has no such part."""
-    row = connection.execute(_PART, {"digest": digest, "part": part_id}).first()
-    if row is None:
-        raise SafehandError(Reason.MANIFEST_MISMATCH, "the manifest has no such part")
-    return ReferredPart(*row)
 
 
 def answers_to(connection: Connection, digest: str) -> dict[str, str]:
     """Every answer on file: ACCEPT, DECLINE or WITHDRAW → digest of the signed answer, 64 hex."""
-    rows = connection.execute(_ANSWERS, {"digest": digest})
-    return {row.answer: row.digest for row in rows}
+    return {row.answer: row.digest for row in _ANSWERS.all(connection, manifest=digest)}
 
 
 def require_not_closed(on_file: Mapping[str, str]) -> None:
@@ -113,23 +90,22 @@ def insert_new(
     """File a manifest that was just authorised. Inner wraps are never stored."""
     header: Header = manifest.header
     digest = signed.digest.hex()
-    connection.execute(
-        insert(tables.refer).values(
-            manifest_digest=digest,
-            manifest=signed.manifest_bytes,
-            signature=signed.signature,
-            referral=header.referral,
-            grant_id=header.grant,
-            sender=header.sender,
-            recipient=header.recipient,
-            recipient_key=header.recipient_key,
-            not_after=header.not_after,
-            refer_index=refer_index,
-            referred_at=now,
-        )
+    _INSERT.run(
+        connection,
+        manifest_digest=digest,
+        manifest=signed.manifest_bytes,
+        signature=signed.signature,
+        referral=header.referral,
+        grant_id=header.grant,
+        sender=header.sender,
+        recipient=header.recipient,
+        recipient_key=header.recipient_key,
+        not_after=header.not_after,
+        refer_index=refer_index,
+        referred_at=now,
     )
-    connection.execute(
-        insert(tables.refer_part),
+    _INSERT_PART.run_many(
+        connection,
         [
             {
                 "manifest_digest": digest,

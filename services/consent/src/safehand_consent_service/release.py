@@ -11,7 +11,8 @@ entry; nothing on this path remembers a verdict.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -28,12 +29,17 @@ from safehand_ledger.receipt import Receipt
 from safehand_ledger.transaction import WriterTransaction
 from safehand_rpc.identity import Principal
 from safehand_store.engine import begin_read
-from sqlalchemy import Connection, Row, and_, bindparam, func, insert, select
+from safehand_store.prepared import Prepared
+from sqlalchemy import Connection, and_, bindparam, func, insert, select
 
 from safehand_consent_service import events_out, grant_leaves, grant_state, referred, tables
 from safehand_consent_service.context import Context, Request, earlier, remember
 from safehand_consent_service.gate import Call
 from safehand_consent_service.refused_looks import UNVERIFIED, RefusedLook
+
+_About = Any
+"""A row of ``_SUBJECT``: the manifest on file, its recipient, and the part that is asked for;
+``category`` is None where there is no such part."""
 
 METHOD: Final = "ReleaseKey"
 LOOKS: Final = 60
@@ -45,7 +51,7 @@ _IDENTITY: Final = STAGES[1]
 
 _T = tables.refer.c
 _P = tables.refer_part.c
-_SUBJECT: Final = (
+_SUBJECT: Final = Prepared(
     select(
         _T.manifest_digest,
         _T.referral,
@@ -63,16 +69,19 @@ _SUBJECT: Final = (
     .join(tables.agency, tables.agency.c.agency == _T.recipient)
     .outerjoin(
         tables.refer_part,
-        and_(_P.manifest_digest == _T.manifest_digest, _P.part == bindparam("part")),
+        and_(_P.manifest_digest == _T.manifest_digest, _P.part == bindparam("wanted")),
     )
     .where(_T.manifest_digest == bindparam("digest"))
 )
-_RECENT: Final = select(func.count(), func.min(tables.look.c.at)).where(
-    tables.look.c.recipient == bindparam("recipient"),
-    tables.look.c.manifest_digest == bindparam("digest"),
-    tables.look.c.at > bindparam("since"),
+_COUNT: Any = func.count()
+_RECENT: Final = Prepared(
+    select(_COUNT.label("count"), func.min(tables.look.c.at).label("oldest")).where(
+        tables.look.c.recipient == bindparam("reader"),
+        tables.look.c.manifest_digest == bindparam("digest"),
+        tables.look.c.at > bindparam("since"),
+    )
 )
-_LOOK: Final = insert(tables.look)
+_LOOK: Final = Prepared(insert(tables.look))
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,15 +116,13 @@ def release(
     asked = _asked(context, principal, message)
     with begin_read(context.engine) as connection:
         about = _require_recipient(connection, asked)
-        on_file = referred.answers_to(connection, about.manifest_digest)
-    try:
-        _check_request(asked, about)
-        _require_openable(about, on_file, context.now)
-        inner = _unwrap(context, about, asked)
+        with _noting_refusals(context, asked, about):
+            _check_request(asked, about)
+            on_file = referred.answers_to(connection, about.manifest_digest)
+            _require_openable(about, on_file, context.now)
+            inner = _unwrap(context, connection, about, asked)
+    with _noting_refusals(context, asked, about):
         done = context.writer.submit(lambda txn: _disclose(context, txn, asked, about))
-    except SafehandError as error:
-        _note_refusal(context, asked, about, error.reason)
-        raise
     context.wake()
     released = Released(inner, done.receipts[done.value])
     passage = context.gates.enter(about.grant_id, call)
@@ -137,20 +144,19 @@ def _asked(
 # --- (a) who asks for what -----------------------------------------------------------------------
 
 
-def _require_recipient(connection: Connection, asked: _Asked) -> Row[Any]:
+def _require_recipient(connection: Connection, asked: _Asked) -> _About:
     """The manifest on file, if certificate, manifest, grant and request name one recipient.
 
     Anything else is NOT_ALLOWED: whoever may not ask learns not even that there is something.
     """
-    values = {"digest": asked.request.manifest, "part": asked.request.part}
-    row: Row[Any] | None = connection.execute(_SUBJECT, values).first()  # type: ignore[assignment]
+    row = _SUBJECT.first(connection, digest=asked.request.manifest, wanted=asked.request.part)
     caller = asked.principal.name if asked.principal.kind == "agency" else None
     if row is None or {row.recipient, row.grant_recipient, asked.request.recipient} != {caller}:
         raise SafehandError(Reason.NOT_ALLOWED)
     return row
 
 
-def _check_request(asked: _Asked, about: Row[Any]) -> None:
+def _check_request(asked: _Asked, about: _About) -> None:
     """The recipient's pinned key signed it, for this referral, and there is such a part."""
     asked.signed.verify(about.identity_key)
     if asked.request.referral != about.referral:
@@ -159,7 +165,7 @@ def _check_request(asked: _Asked, about: Row[Any]) -> None:
         raise SafehandError(Reason.MANIFEST_MISMATCH, "the manifest has no such part")
 
 
-def _require_openable(about: Row[Any], on_file: Mapping[str, str], now: int) -> None:
+def _require_openable(about: _About, on_file: Mapping[str, str], now: int) -> None:
     """Not declined or withdrawn, not past its end, and identity only after a signed Accept."""
     referred.require_not_closed(on_file)
     if now >= about.not_after:
@@ -167,7 +173,7 @@ def _require_openable(about: Row[Any], on_file: Mapping[str, str], now: int) -> 
     _require_accept(about, on_file)
 
 
-def _require_accept(about: Row[Any], on_file: Mapping[str, str]) -> None:
+def _require_accept(about: _About, on_file: Mapping[str, str]) -> None:
     if about.stage == _IDENTITY and ACCEPT not in on_file:
         raise SafehandError(Reason.NOT_ACCEPTED)
 
@@ -175,9 +181,9 @@ def _require_accept(about: Row[Any], on_file: Mapping[str, str]) -> None:
 # --- (b) the wrap --------------------------------------------------------------------------------
 
 
-def _unwrap(context: Context, about: Row[Any], asked: _Asked) -> bytes:
+def _unwrap(context: Context, connection: Connection, about: _About, asked: _Asked) -> bytes:
     """The inner wrap; CONSENT_ENDED where its key is destroyed, WRAP_INVALID where it is not it."""
-    key = context.keks.open_key(about.grant_id, about.category)
+    key = context.keks.open_key(connection, about.grant_id, about.category)
     if key is None:
         raise SafehandError(Reason.CONSENT_ENDED)
     digest = bytes.fromhex(about.manifest_digest)
@@ -186,7 +192,7 @@ def _unwrap(context: Context, about: Row[Any], asked: _Asked) -> bytes:
     return inner
 
 
-def _require_signed_wrap(about: Row[Any], inner: bytes) -> None:
+def _require_signed_wrap(about: _About, inner: bytes) -> None:
     if fields.sha256(inner) != about.wrap_hash:
         raise SafehandError(Reason.WRAP_INVALID, "it holds another wrap than the sender signed for")
 
@@ -194,7 +200,7 @@ def _require_signed_wrap(about: Row[Any], inner: bytes) -> None:
 # --- (c) the entry -------------------------------------------------------------------------------
 
 
-def _disclose(context: Context, txn: WriterTransaction, asked: _Asked, about: Row[Any]) -> int:
+def _disclose(context: Context, txn: WriterTransaction, asked: _Asked, about: _About) -> int:
     """Append DISCLOSE, or cite the one of this very request; everything that can change is asked
     again here, at this point of the order."""
     if context.writer.clock_suspect:
@@ -229,52 +235,52 @@ def _disclose(context: Context, txn: WriterTransaction, asked: _Asked, about: Ro
             "accept": on_file.get(ACCEPT, ""),
         },
     )
-    txn.connection.execute(
-        _LOOK,
-        {
-            "leaf_index": index,
-            "grant_id": about.grant_id,
-            "manifest_digest": about.manifest_digest,
-            "part": asked.request.part,
-            "category": about.category,
-            "recipient": about.recipient,
-            "worker_ref": asked.request.worker_ref,
-            "at": txn.now,
-        },
+    _LOOK.run(
+        txn.connection,
+        leaf_index=index,
+        grant_id=about.grant_id,
+        manifest_digest=about.manifest_digest,
+        part=asked.request.part,
+        category=about.category,
+        recipient=about.recipient,
+        worker_ref=asked.request.worker_ref,
+        at=txn.now,
     )
     events_out.disclosed(txn.connection, about.referral, about.sender, txn.now)
     remember(txn, asked.repeat, {"index": index})
     return index
 
 
-def _require_quota(txn: WriterTransaction, about: Row[Any]) -> None:
-    count, oldest = txn.connection.execute(
-        _RECENT,
-        {
-            "recipient": about.recipient,
-            "digest": about.manifest_digest,
-            "since": txn.now - LOOKS_WINDOW_S,
-        },
-    ).one()
-    if count >= LOOKS:
-        raise SafehandError(
-            Reason.QUOTA_EXCEEDED, retry_after_s=float(oldest + LOOKS_WINDOW_S - txn.now)
-        )
+def _require_quota(txn: WriterTransaction, about: _About) -> None:
+    recent = _RECENT.first(
+        txn.connection,
+        reader=about.recipient,
+        digest=about.manifest_digest,
+        since=txn.now - LOOKS_WINDOW_S,
+    )
+    if recent.count >= LOOKS:
+        wait = recent.oldest + LOOKS_WINDOW_S - txn.now
+        raise SafehandError(Reason.QUOTA_EXCEEDED, retry_after_s=float(wait))
 
 
 # --- refusals ------------------------------------------------------------------------------------
 
 
-def _note_refusal(context: Context, asked: _Asked, about: Row[Any], reason: Reason) -> None:
-    if about.category is None:
-        return
-    signed = reason is not Reason.SIGNATURE_INVALID
-    context.refused.record(
-        RefusedLook(
-            about.grant_id,
-            asked.principal.name,
-            about.category,
-            asked.request.worker_ref if signed else UNVERIFIED,
-            reason,
-        )
-    )
+@contextmanager
+def _noting_refusals(context: Context, asked: _Asked, about: _About) -> Iterator[None]:
+    """Whatever is refused inside goes to her list of refused looks too."""
+    try:
+        yield
+    except SafehandError as error:
+        if about.category is not None:
+            signed = error.reason is not Reason.SIGNATURE_INVALID
+            context.refused.record(
+                RefusedLook(
+                    about.grant_id,
+                    asked.principal.name,
+                    about.category,
+                    asked.request.worker_ref if signed else UNVERIFIED,
+                    error.reason,
+                )
+            )
+        raise

@@ -16,7 +16,7 @@ from safehand_consent_service import (
     stops,
     wire,
 )
-from safehand_consent_service.context import Context, request_of
+from safehand_consent_service.context import Context
 from safehand_consent_service.sessions import Sessions
 
 GRANTS_PAGE: Final = 50
@@ -61,25 +61,13 @@ class PersonMethods:
         )
 
     def Grant(self, request: pb.GrantRequest, _: Any) -> pb.GrantResponse:  # noqa: N802
-        subject_id = self._sessions.whose(request.session)
-        repeat = request_of(self._context.cards, self._context.cards.caller(subject_id), request)
-        done = grants.give(
-            self._context, request.session, subject_id, wire.terms_from(request.terms), repeat
-        )
+        done = grants.give(self._context, wire.terms_from(request.terms), request)
         return pb.GrantResponse(
             grant=wire.grant_view(done.row, self._context.now), receipt=wire.receipt(done.receipt)
         )
 
     def StopGrant(self, request: pb.StopGrantRequest, _: Any) -> pb.StopGrantResponse:  # noqa: N802
-        subject_id = self._sessions.whose(request.session)
-        repeat = request_of(self._context.cards, self._context.cards.caller(subject_id), request)
-        done = stops.stop(
-            self._context,
-            subject_id,
-            request.grant,
-            repeat,
-            destroy_now=request.mode == pb.STOP_MODE_DESTROY_NOW,
-        )
+        done = stops.stop(self._context, request)
         response = pb.StopGrantResponse(
             grant=wire.grant_view(done.row, self._context.now),
             stop_receipt=wire.receipt(done.stop),
@@ -89,9 +77,7 @@ class PersonMethods:
         return response
 
     def ResumeGrant(self, request: pb.ResumeGrantRequest, _: Any) -> pb.ResumeGrantResponse:  # noqa: N802
-        subject_id = self._sessions.whose(request.session)
-        repeat = request_of(self._context.cards, self._context.cards.caller(subject_id), request)
-        done = stops.resume(self._context, subject_id, request.grant, repeat)
+        done = stops.resume(self._context, request)
         return pb.ResumeGrantResponse(
             grant=wire.grant_view(done.row, self._context.now), receipt=wire.receipt(done.receipt)
         )

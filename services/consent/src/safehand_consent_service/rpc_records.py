@@ -53,15 +53,15 @@ class RecordMethods:
             grants=[
                 pb.AgencyGrant(
                     grant=row.grant_id,
-                    subject_ref=row.subject_ref,
+                    subject_ref=reference,
                     terms=wire.terms_to(row),
                     live=grant_state.is_live(row, now),
                 )
-                for row in rows[:size]
+                for row, reference in rows[:size]
             ]
         )
         if len(rows) > size:
             response.next_page_token = self._context.pager.token(
-                str(rows[size - 1].grant_index), request, scope=principal.spiffe_id
+                str(rows[size - 1][0].grant_index), request, scope=principal.spiffe_id
             )
         return response

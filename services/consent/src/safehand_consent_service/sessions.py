@@ -16,7 +16,8 @@ from safehand_core.reasons import Reason
 from safehand_ledger.transaction import WriterTransaction
 from safehand_ledger.writer import LedgerWriter
 from safehand_store.engine import begin_read
-from sqlalchemy import Connection, Engine, delete, insert, select
+from safehand_store.prepared import Prepared
+from sqlalchemy import Connection, Engine, bindparam, delete, insert, select
 
 from safehand_consent_service import throttle
 from safehand_consent_service.cards import Cards
@@ -30,6 +31,14 @@ SESSION_S: Final = 15 * 60
 """A session ends this long after it was opened, whatever it is used for: long enough to read and
 decide, short enough for a phone that others hold. It is never extended, so reading costs no
 write and the end that she is told is the end."""
+
+
+_LIVE: Final = Prepared(
+    select(session_table.c.subject_id).where(
+        session_table.c.session_hash == bindparam("hash"),
+        session_table.c.expires_at > bindparam("now"),
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,12 +114,8 @@ class Sessions:
 
 def require(connection: Connection, secret: bytes, now: int) -> str:
     """The subject of a live session, in the caller's transaction; raises SESSION_INVALID."""
-    row = connection.execute(
-        select(session_table.c.subject_id, session_table.c.expires_at).where(
-            session_table.c.session_hash == _hash(secret)
-        )
-    ).first()
-    if row is None or now >= row.expires_at:
+    row = _LIVE.first(connection, hash=_hash(secret), now=now)
+    if row is None:
         raise SafehandError(Reason.SESSION_INVALID)
     subject_id: str = row.subject_id
     return subject_id

@@ -7,8 +7,9 @@ waits; the answer follows its commit and the anchor. The flag stays up until a l
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Final, cast
 
+from safehand.consent.v1 import consent_pb2 as pb
 from safehand_core.canonical import Json
 from safehand_core.errors import SafehandError
 from safehand_core.reasons import Reason
@@ -16,11 +17,13 @@ from safehand_formats.kinds import Kind
 from safehand_ledger.receipt import Receipt
 from safehand_ledger.transaction import WriterTransaction
 from safehand_store.engine import begin_read
-from sqlalchemy import Row, update
+from safehand_store.prepared import Prepared
+from sqlalchemy import bindparam, null, update
 
-from safehand_consent_service import events_out, grant_leaves, grant_state
-from safehand_consent_service.context import Context, Request, earlier, remember
+from safehand_consent_service import events_out, grant_leaves, grant_state, sessions
+from safehand_consent_service.context import Context, Request, earlier, remember, request_of
 from safehand_consent_service.gate import Raised
+from safehand_consent_service.grant_row import Grant
 from safehand_consent_service.tables import ACTIVE, REVOKED, STOPPED
 from safehand_consent_service.tables import grant as consent_grant
 
@@ -29,12 +32,25 @@ WINDOW_S: Final = 24 * 3600
 _NONE: Final = -1
 """No such leaf, in an idempotency row."""
 
+_WANTED: Final = update(consent_grant).where(consent_grant.c.grant_id == bindparam("wanted"))
+_STOP: Final = Prepared(
+    _WANTED.values(
+        state=STOPPED,
+        stopped_at=bindparam("now"),
+        final_at=bindparam("until"),
+        stop_index=bindparam("index"),
+    )
+)
+_RESUME: Final = Prepared(
+    _WANTED.values(state=ACTIVE, stopped_at=null(), final_at=null(), stop_index=null())
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
     """The grant's row as it is now, and the receipts of STOP and, where it is final, REVOKE."""
 
-    row: Row[Any]
+    row: Grant
     stop: Receipt
     revoke: Receipt | None
 
@@ -43,31 +59,31 @@ class Stopped:
 class Resumed:
     """The grant's row as it is now, and the receipt of RESUME."""
 
-    row: Row[Any]
+    row: Grant
     receipt: Receipt
 
 
-def stop(
-    context: Context, subject_id: str, grant_id: str, request: Request, *, destroy_now: bool
-) -> Stopped:
-    """Stop one of her grants; with ``destroy_now`` also delete its keys at once.
+def stop(context: Context, message: pb.StopGrantRequest) -> Stopped:
+    """Stop one of her grants, as far as ``message`` says.
 
-    A stop of a stopped grant answers the first STOP. Raises NOT_FOUND, or CONSENT_ENDED when
-    the grant's time was over before she stopped it.
+    A stop of a stopped grant answers the first STOP. Raises SESSION_INVALID, NOT_FOUND, or
+    CONSENT_ENDED when the grant's time was over before she stopped it.
     """
-    with begin_read(context.engine) as connection:
-        grant_state.require_hers(connection, grant_id, subject_id)
+    request = _hers(context, message)
+    grant_id = message.grant
+    destroy_now = message.mode == pb.STOP_MODE_DESTROY_NOW
 
-    def operation(txn: WriterTransaction) -> tuple[Row[Any], int, int]:
+    def operation(txn: WriterTransaction) -> tuple[Grant, int, int]:
+        row = _row(txn, grant_id)
         found = earlier(txn.connection, request)
         if found is None:
-            found = _stop(txn, context, grant_id, destroy_now=destroy_now)
+            row, found = _stop(txn, context, row, destroy_now=destroy_now)
             remember(txn, request, found)
         stop_index, revoke_index = cast(int, found["stop"]), cast(int, found["revoke"])
         txn.cite(stop_index)
         if revoke_index != _NONE:
             txn.cite(revoke_index)
-        return _row(txn, grant_id), stop_index, revoke_index
+        return row, stop_index, revoke_index
 
     raised = context.gates.raise_and_drain(grant_id)
     try:
@@ -76,7 +92,7 @@ def stop(
         _settle(context, grant_id, raised)
         raise
     row, stop_index, revoke_index = done.value
-    if row.state == ACTIVE:
+    if row.stop_index is None:
         raised.drop()  # a repeat of a stop that she has undone since
     else:
         raised.keep(row.stop_index)
@@ -85,22 +101,24 @@ def stop(
     return Stopped(row, done.receipts[stop_index], done.receipts.get(revoke_index))
 
 
-def resume(context: Context, subject_id: str, grant_id: str, request: Request) -> Resumed:
+def resume(context: Context, message: pb.ResumeGrantRequest) -> Resumed:
     """Undo a stop within its window, without loss.
 
-    Raises NOT_FOUND, CONSENT_ENDED (over for good), WINDOW_CLOSED, STATE_CONFLICT (not stopped).
+    Raises SESSION_INVALID, NOT_FOUND, CONSENT_ENDED (over for good), WINDOW_CLOSED,
+    STATE_CONFLICT (not stopped).
     """
-    with begin_read(context.engine) as connection:
-        grant_state.require_hers(connection, grant_id, subject_id)
+    request = _hers(context, message)
+    grant_id = message.grant
 
-    def operation(txn: WriterTransaction) -> tuple[Row[Any], int]:
+    def operation(txn: WriterTransaction) -> tuple[Grant, int]:
+        row = _row(txn, grant_id)
         found = earlier(txn.connection, request)
         if found is None:
-            found = _resume(txn, grant_id)
+            row, found = _resume(txn, row)
             remember(txn, request, found)
         index = cast(int, found["resume"])
         txn.cite(index)
-        return _row(txn, grant_id), index
+        return row, index
 
     done = context.writer.submit(operation)
     row, index = done.value
@@ -109,63 +127,56 @@ def resume(context: Context, subject_id: str, grant_id: str, request: Request) -
     return Resumed(row, done.receipts[index])
 
 
+def _hers(context: Context, message: pb.StopGrantRequest | pb.ResumeGrantRequest) -> Request:
+    """Who asks, once it is known that she is signed in and the grant is hers."""
+    with begin_read(context.engine) as connection:
+        subject_id = sessions.require(connection, message.session, context.now)
+        grant_state.require_hers(connection, message.grant, subject_id)
+    return request_of(context.cards, context.cards.caller(subject_id), message)
+
+
 def _stop(
-    txn: WriterTransaction, context: Context, grant_id: str, *, destroy_now: bool
-) -> dict[str, Json]:
-    row = _row(txn, grant_id)
+    txn: WriterTransaction, context: Context, row: Grant, *, destroy_now: bool
+) -> tuple[Grant, dict[str, Json]]:
     if grant_state.is_live(row, txn.now):
         final_at = txn.now + WINDOW_S
         fields: dict[str, Json] = {"by": "self", "strength": "strong", "final_at": final_at}
         index = grant_leaves.append(txn, row, Kind.STOP, fields)
-        _set(
-            txn,
-            grant_id,
-            state=STOPPED,
-            stopped_at=txn.now,
-            final_at=final_at,
-            stop_index=index,
-        )
+        _STOP.run(txn.connection, wanted=row.grant_id, now=txn.now, until=final_at, index=index)
         events_out.ended(txn.connection, row, txn.now)
-        row = _row(txn, grant_id)
+        row = row._replace(state=STOPPED, stopped_at=txn.now, final_at=final_at, stop_index=index)
     if row.stop_index is None:
         raise SafehandError(Reason.CONSENT_ENDED)
     if destroy_now and row.state == STOPPED:
         if grant_state.due_end(row, txn.now) is Kind.EXPIRE:
-            grant_state.expire(txn, context.keks, row)
+            row = grant_state.expire(txn, context.keks, row)
         else:
-            grant_state.revoke(txn, context.keks, row, "destroy_now")
-        row = _row(txn, grant_id)
-    return {
-        "stop": row.stop_index,
-        "revoke": row.end_index if row.state == REVOKED else _NONE,
-    }
+            row = grant_state.revoke(txn, context.keks, row, "destroy_now")
+    stop_index = cast(int, row.stop_index)
+    # A stopped grant may also have ended by EXPIRE, whose receipt is not asked for here.
+    revoke_index = cast(int, row.end_index) if row.state == REVOKED else _NONE
+    return row, {"stop": stop_index, "revoke": revoke_index}
 
 
-def _resume(txn: WriterTransaction, grant_id: str) -> dict[str, Json]:
-    row = _row(txn, grant_id)
+def _resume(txn: WriterTransaction, row: Grant) -> tuple[Grant, dict[str, Json]]:
     if grant_state.is_over(row, txn.now):
         raise SafehandError(Reason.CONSENT_ENDED)
-    if row.state != STOPPED:
+    if row.final_at is None:
         raise SafehandError(Reason.STATE_CONFLICT, "the consent is not stopped")
     if txn.now >= row.final_at:
         raise SafehandError(Reason.WINDOW_CLOSED)
     index = grant_leaves.append(txn, row, Kind.RESUME, {"by": "self"})
-    _set(txn, grant_id, state=ACTIVE, stopped_at=None, final_at=None, stop_index=None)
+    _RESUME.run(txn.connection, wanted=row.grant_id)
     events_out.resumed(txn.connection, row, txn.now)
-    return {"resume": index}
+    row = row._replace(state=ACTIVE, stopped_at=None, final_at=None, stop_index=None)
+    return row, {"resume": index}
 
 
-def _row(txn: WriterTransaction, grant_id: str) -> Row[Any]:
+def _row(txn: WriterTransaction, grant_id: str) -> Grant:
     row = grant_state.find(txn.connection, grant_id)
     if row is None:
         raise SafehandError(Reason.NOT_FOUND)
     return row
-
-
-def _set(txn: WriterTransaction, grant_id: str, **values: Any) -> None:
-    txn.connection.execute(
-        update(consent_grant).where(consent_grant.c.grant_id == grant_id).values(values)
-    )
 
 
 def _settle(context: Context, grant_id: str, raised: Raised) -> None:

@@ -7,20 +7,28 @@ and her PIN. The agency learns nothing about her but that the two belong togethe
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from safehand_core import ids
 from safehand_core.errors import SafehandError
 from safehand_core.reasons import Reason
 from safehand_ledger.transaction import WriterTransaction
 from safehand_store.engine import begin_read
-from sqlalchemy import Connection, Row, insert, select
+from safehand_store.prepared import Prepared
+from sqlalchemy import Connection, Row, bindparam, insert, select
 
 from safehand_consent_service import agencies, throttle
 from safehand_consent_service.cards import require_card
 from safehand_consent_service.context import Context, Request, earlier, remember
 from safehand_consent_service.sessions import Sessions
 from safehand_consent_service.tables import subject, subject_ref
+
+_KNOWS: Final = Prepared(
+    select(subject_ref.c.subject_ref).where(
+        subject_ref.c.agency == bindparam("agency"),
+        subject_ref.c.subject_id == bindparam("subject"),
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +101,7 @@ def _prove(sessions: Sessions, card_hmac: bytes, pin: str, *, is_linked: bool) -
 
 def knows(connection: Connection, agency: str, subject_id: str) -> bool:
     """Whether the agency has a reference for her."""
-    statement = select(subject_ref.c.subject_ref).where(
-        subject_ref.c.agency == agency, subject_ref.c.subject_id == subject_id
-    )
-    return connection.execute(statement).first() is not None
+    return _KNOWS.first(connection, agency=agency, subject=subject_id) is not None
 
 
 def _by_card(connection: Connection, card_hmac: bytes) -> Row[Any] | None:

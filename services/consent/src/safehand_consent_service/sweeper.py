@@ -17,10 +17,11 @@ from safehand_formats.kinds import Kind
 from safehand_ledger.transaction import WriterTransaction
 from safehand_store import idempotency
 from safehand_store.engine import begin_read
-from sqlalchemy import Connection, Row, Select, or_, select
+from sqlalchemy import Connection, Select, or_, select
 
 from safehand_consent_service import grant_state, sessions, throttle
 from safehand_consent_service.context import Context
+from safehand_consent_service.grant_row import Grant
 from safehand_consent_service.tables import ACTIVE, STOPPED
 from safehand_consent_service.tables import grant as consent_grant
 
@@ -110,11 +111,11 @@ def _end_some(txn: WriterTransaction, context: Context) -> int:
         raise SafehandError(Reason.CLOCK_SUSPECT)
     rows = txn.connection.execute(_due_statement(txn.now).limit(BATCH)).all()
     for row in rows:
-        _end(txn, context, row)
+        _end(txn, context, Grant._make(row))
     return len(rows)
 
 
-def _end(txn: WriterTransaction, context: Context, row: Row[Any]) -> None:
+def _end(txn: WriterTransaction, context: Context, row: Grant) -> None:
     kind = grant_state.due_end(row, txn.now)
     if kind is Kind.REVOKE:
         grant_state.revoke(txn, context.keks, row, "window")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from safehand.common.v1 import reason_pb2
@@ -11,9 +11,9 @@ from safehand_core import canonical
 from safehand_core.reasons import Reason
 from safehand_formats.bodies import encode_body
 from safehand_ledger.receipt import Receipt
-from sqlalchemy import Row
 
 from safehand_consent_service import tables
+from safehand_consent_service.grant_row import Grant
 from safehand_consent_service.grants import Terms
 
 _STATES: Final = {
@@ -55,7 +55,7 @@ def terms_from(message: consent_pb2.Terms) -> Terms:
     )
 
 
-def terms_to(row: Row[Any]) -> consent_pb2.Terms:
+def terms_to(row: Grant) -> consent_pb2.Terms:
     """The terms of a grant's row, all defaults filled in."""
     return consent_pb2.Terms(
         releasing_agency=row.releasing,
@@ -71,13 +71,13 @@ def terms_to(row: Row[Any]) -> consent_pb2.Terms:
     )
 
 
-def categories(row: Row[Any]) -> list[str]:
+def categories(row: Grant) -> list[str]:
     """The categories of a grant's row, sorted."""
     value = canonical.decode(row.categories.encode(), max_bytes=_LIST_BYTES)
     return [str(item) for item in value] if isinstance(value, list) else []
 
 
-def grant_view(row: Row[Any], now: int) -> consent_pb2.GrantView:
+def grant_view(row: Grant, now: int) -> consent_pb2.GrantView:
     """A grant as she sees it. One whose end has passed is expired, written down or not."""
     state = row.state
     if state == tables.ACTIVE and now >= row.expires_at:

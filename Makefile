@@ -9,6 +9,7 @@ export UV_PYTHON := $(shell command -v $(PYTHON))
 RUN := .venv/bin
 ARGS ?=
 T ?= tests
+JOBS ?= 2
 
 .DEFAULT_GOAL := help
 
@@ -41,7 +42,7 @@ run: .venv/done ## Start everything, play the guided story, stay up until Ctrl-C
 
 .PHONY: test
 test: .venv/done ## Run the whole suite
-	@$(RUN)/python -m pytest $(T) $(PYTEST_ARGS)
+	@$(RUN)/python -m pytest -n $(JOBS) --dist loadfile $(T) $(PYTEST_ARGS)
 
 .PHONY: lint
 lint: .venv/done ## Style, types, layers, protos, schema labels, drift of generated code

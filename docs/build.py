@@ -14,8 +14,10 @@ import textwrap
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import typer.main
+from safehand.events.v1.events_pb2 import EventType
 from safehand_bus import topology
 from safehand_cli.main import app
 from safehand_consent_service.policy import POLICY as CONSENT_POLICY
@@ -80,7 +82,7 @@ def code_words() -> str:
 
 
 def reasons() -> str:
-    """One section for each reason: status, message, fix, and which methods name it."""
+    """One section for each reason: status, message, fix."""
     sections = []
     for reason in Reason:
         info = TABLE[reason]
@@ -143,7 +145,8 @@ def proto_files() -> list[Path]:
 
 def package_of(text: str) -> str:
     found = re.search(r"^package ([\w.]+);", text, re.MULTILINE)
-    assert found is not None
+    if found is None:
+        raise SystemExit("a proto file names no package")
     return found[1]
 
 
@@ -165,11 +168,15 @@ def _service(package: str, service: Block, messages: dict[str, Block]) -> str:
     for name, _, _, _, said in service.members:
         callers = sorted(POLICY[f"/{package}.{service.name}/{name}"])
         rows.append(
-            (f"[`{name}`](#{name.lower()})", said.removeprefix(f"{name} "), quoted(callers))
+            (
+                f"[`{name}`](#{service.name.lower()}{name.lower()})",
+                said.removeprefix(f"{name} "),
+                quoted(callers),
+            )
         )
     out.append(table(("method", "what it does", "who may call it"), rows))
     for name, request, stream, response, said in service.members:
-        out.append(f"#### {name}\n\n{said}\n")
+        out.append(f"#### {service.name}.{name}\n\n{said}\n")
         for word, message in (
             ("Request", request),
             (f"Answer{', a stream' * bool(stream)}", response),
@@ -230,7 +237,7 @@ def variable(model: type[ServiceSettings], name: str) -> str:
 MEANINGS = {
     "tls_cert_file": "The service's certificate. `…_TLS_CERT` is the same setting.",
     "tls_key_file": "Its private key. `…_TLS_KEY` is the same setting.",
-    "tls_ca_file": "The authority that callers' certificates must come from. `…_TLS_CA` is the same.",
+    "tls_ca_file": "The authority that callers' certificates come from. `…_TLS_CA` is the same.",
     "issuer": "The `iss` of consent tokens. The same at consent and referral.",
     "audience": "The `aud` of consent tokens. The same at consent and referral.",
 }
@@ -240,9 +247,8 @@ MEANINGS = {
 def _meanings(model: type[ServiceSettings]) -> dict[str, str]:
     """The docstrings that stand below the fields of a settings class, in one line each."""
     tree = ast.parse(textwrap.dedent(inspect.getsource(model)))
-    assert isinstance(tree.body[0], ast.ClassDef)
     out, last = {}, ""
-    for node in tree.body[0].body:
+    for node in getattr(tree.body[0], "body", ()):
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
             last = node.target.id
         elif last and isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
@@ -263,8 +269,6 @@ def columns(found: Table) -> Callable[[], str]:
 
 def bus() -> str:
     """Streams, who publishes and reads them, and every subject."""
-    from safehand.events.v1.events_pb2 import EventType
-
     rows = [(f"`{s.name}`", s.source, ", ".join(s.durables)) for s in topology.STREAMS]
     subjects = [topology.subject_of(number) for number in EventType.values() if number]
     return table(("stream", "written by", "read by"), rows) + f"\nSubjects: {quoted(subjects)}.\n"
@@ -284,12 +288,9 @@ def commands() -> str:
     return "\n".join(filter(None, out))
 
 
-def _walk(
-    path: tuple[str, ...], command: object
-) -> Iterator[tuple[tuple[str, ...], typer.core.TyperCommand]]:
+def _walk(path: tuple[str, ...], command: Any) -> Iterator[tuple[tuple[str, ...], Any]]:
     children = getattr(command, "commands", None)
     if children is None:
-        assert isinstance(command, typer.core.TyperCommand)
         yield path, command
         return
     for name in sorted(children):
@@ -305,8 +306,8 @@ def _options(title: str, command: object) -> str:
             name = f"`{parameter.name.upper()}`"
         else:
             name = quoted(o for o in (*parameter.opts, *parameter.secondary_opts) if o)
-        needed = " Required." if parameter.required else ""
-        rows.append((name, (" ".join((parameter.help or "").split()) + needed).strip()))
+        said = " ".join((parameter.help or "").split()).removesuffix(".")
+        rows.append((name, f"{said}.{' Required.' * bool(parameter.required)}"))
     if not rows:
         return ""
     return (f"**{title}**\n\n" if title else "") + table(("", "meaning"), rows)

@@ -11,6 +11,7 @@ from safehand.events.v1 import events_pb2
 from safehand_consent_service.grants import DEFAULT_TERM_S, ERASE_AFTER_S, MAX_TERM_S
 from safehand_core.reasons import Reason
 from safehand_formats.kinds import Kind
+from safehand_store.engine import begin_read
 
 from tests.consent.refusals import refused
 from tests.consent.world import DAY, NOTICE, World
@@ -60,7 +61,9 @@ def test_every_category_gets_a_key_of_its_own(world: World, her: bytes) -> None:
     )
     assert [category for category, _ in rows] == ["CARD", "CONTACT", "NAME"]
     assert len({wrapped for _, wrapped in rows}) == 3
-    keys = {world.app.context.keks.open_key(grant, category) for category, _ in rows}
+    with begin_read(world.app.context.engine) as connection:
+        keks = world.app.context.keks
+        keys = {keks.open_key(connection, grant, category) for category, _ in rows}
     assert len(keys) == 3
     assert {len(key) for key in keys if key is not None} == {32}
 

@@ -122,9 +122,7 @@ def _open_referral(
 ) -> None:
     value = json.loads(manifest)
     header = canonical(value["header"])
-    digest = hashlib.sha256(
-        b"safehand/v1/signed-manifest\x00" + lp(manifest) + signature
-    ).digest()
+    digest = hashlib.sha256(b"safehand/v1/signed-manifest\x00" + lp(manifest) + signature).digest()
     for part in value["parts"]:
         label = canonical(part["label"])
         ciphertext = loot.ciphertexts.get(bytes.fromhex(part["ciphertext"]))
@@ -195,5 +193,3 @@ def _content(
             continue
         return padded[4 : 4 + int.from_bytes(padded[:4], "big")]
     return None
-
-

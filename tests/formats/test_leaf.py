@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from functools import partial
 
 import pytest
 from hypothesis import given
@@ -120,7 +121,7 @@ def test_a_leaf_has_one_spelling() -> None:
         for bit in range(8):
             changed = bytearray(data)
             changed[at] ^= 1 << bit
-            reason = refusal(lambda changed=changed: Leaf.decode(bytes(changed)))
+            reason = refusal(partial(Leaf.decode, bytes(changed)))
             if reason is None:
                 assert at == 1, "only the kind may be another valid one"
                 assert Leaf.decode(bytes(changed)).encode() == bytes(changed)

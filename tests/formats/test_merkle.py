@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,10 @@ def leaves(n: int) -> list[bytes]:
     return [f"leaf {i}".encode() for i in range(n)]
 
 
+def reading(found: dict[tuple[int, int], bytes]) -> Callable[[int, int], bytes]:
+    return lambda level, index: found[(level, index)]
+
+
 def nodes(d: list[bytes]) -> dict[tuple[int, int], bytes]:
     frontier, found = Frontier(), {}
     for leaf in d:
@@ -80,14 +85,14 @@ def test_roots_equal_the_recursive_definition_at_every_size() -> None:
         d = leaves(n)
         assert merkle.root_from_leaves(d) == mth(d)
         found = nodes(d)
-        assert merkle.root_at(n, lambda level, i, found=found: found[(level, i)]) == mth(d)
+        assert merkle.root_at(n, reading(found)) == mth(d)
 
 
 def test_inclusion_proofs_equal_the_recursive_definition_and_verify() -> None:
     for n in range(1, 34):
         d, found = leaves(n), nodes(leaves(n))
         for m in range(n):
-            proof = merkle.inclusion_proof(m, n, lambda level, i, found=found: found[(level, i)])
+            proof = merkle.inclusion_proof(m, n, reading(found))
             assert proof == path(m, d)
             merkle.verify_inclusion(merkle.leaf_hash(d[m]), m, n, proof, mth(d))
 
@@ -96,7 +101,7 @@ def test_consistency_proofs_equal_the_recursive_definition_and_verify() -> None:
     for n in range(1, 34):
         d, found = leaves(n), nodes(leaves(n))
         for m in range(1, n + 1):
-            proof = merkle.consistency_proof(m, n, lambda level, i, found=found: found[(level, i)])
+            proof = merkle.consistency_proof(m, n, reading(found))
             assert proof == subproof(m, d, True)
             merkle.verify_consistency(m, n, proof, mth(d[:m]), mth(d))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given, settings
@@ -124,7 +126,7 @@ def test_a_note_that_is_too_large_is_refused() -> None:
 def test_only_refusals_escape_whatever_comes(text: str) -> None:
     signed = note.sign(TEXT, SIGNER)
     for candidate in (text, signed + text, text + signed, TEXT + "\n" + text):
-        reason = refusal(lambda candidate=candidate: note.open_note(candidate, VERIFIER))
+        reason = refusal(partial(note.open_note, candidate, VERIFIER))
         assert reason in (None, Reason.MALFORMED, Reason.PROOF_INVALID)
         assert reason or note.open_note(candidate, VERIFIER) == TEXT
     assert refusal(lambda: NoteVerifier.from_vkey(text)) is Reason.MALFORMED

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -80,7 +81,7 @@ def test_every_changed_byte_of_the_text_is_refused() -> None:
         for bit in (0x01, 0x20):
             changed = bytearray(text)
             changed[at] ^= bit
-            assert refusal(lambda changed=changed: check(bytes(changed)))
+            assert refusal(partial(check, bytes(changed)))
 
 
 @pytest.mark.parametrize(
@@ -110,6 +111,6 @@ def test_malformed_texts_are_refused(old: str, new: str) -> None:
 def test_only_refusals_escape_whatever_comes(junk: str, at: int, cut: int) -> None:
     text = make(5).to_text()
     for candidate in (junk, text[:at] + junk + text[at + cut :]):
-        reason = refusal(lambda candidate=candidate: check(candidate.encode()))
+        reason = refusal(partial(check, candidate.encode()))
         assert reason in (None, Reason.MALFORMED, Reason.PROOF_INVALID)
         assert reason or TlogProof.from_text(candidate).to_text() == candidate

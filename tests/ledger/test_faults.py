@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from safehand_core import failpoints
@@ -16,6 +17,7 @@ from safehand_core.errors import SafehandError
 from safehand_core.reasons import Reason
 from safehand_formats.kinds import Kind
 from safehand_ledger.writer import FATAL_EXIT
+from safehand_store.engine import driver
 
 from tests.ledger.world import World
 
@@ -75,7 +77,7 @@ def test_a_commit_of_unknown_outcome_ends_the_writer(
     world: World, monkeypatch: pytest.MonkeyPatch, persisted: bool
 ) -> None:
     world.append_keys(5)
-    real: Callable[[object], None] = world.engine.dialect.do_commit
+    real: Callable[[Any], None] = world.engine.dialect.do_commit
 
     def unknown(connection: object) -> None:
         if persisted:
@@ -120,7 +122,7 @@ def test_a_locked_database_is_a_clean_failure(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.append_keys(1)
-    world.writer._connection.connection.dbapi_connection.execute("PRAGMA busy_timeout = 50")
+    driver(world.writer._connection).execute("PRAGMA busy_timeout = 50")
     raw = sqlite3.connect(world.database, isolation_level=None)
     raw.execute("BEGIN IMMEDIATE")
     with pytest.raises(SafehandError) as refused:
@@ -138,7 +140,7 @@ def test_a_database_that_ends_the_transaction_itself_fails_the_batch_cleanly(
     world.append_keys(2)
 
     def ruin(tx: object) -> None:
-        world.writer._connection.connection.dbapi_connection.execute("ROLLBACK")
+        driver(world.writer._connection).execute("ROLLBACK")
         raise sqlite3.OperationalError("database or disk is full")
 
     with pytest.raises((SafehandError, sqlite3.OperationalError)):

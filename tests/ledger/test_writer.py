@@ -5,6 +5,9 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import pytest
 from safehand_core import failpoints
@@ -57,6 +60,10 @@ def test_equal_bodies_give_leaves_that_differ_everywhere_but_in_the_tag(world: W
     assert first[72:] != second[72:]
 
 
+def reserved(kind: Kind) -> Callable[[WriterTransaction], int]:
+    return lambda tx: tx.append(kind, bytes(32), {})
+
+
 def test_an_older_entry_can_be_cited_under_the_newest_head(world: World) -> None:
     world.append_keys(7)
     committed = world.submit(lambda tx: tx.cite(2))
@@ -89,7 +96,7 @@ def test_a_reserved_kind_cannot_be_appended(world: World) -> None:
         if kind.built:
             continue
         with pytest.raises(SafehandError) as refused:
-            world.submit(lambda tx, kind=kind: tx.append(kind, bytes(32), {}))
+            world.submit(reserved(kind))
         assert refused.value.reason is Reason.NOT_BUILT
     world.check_log(0)
 
@@ -99,9 +106,10 @@ def test_a_body_of_the_wrong_shape_or_time_changes_nothing(world: World) -> None
         body = {**key_body(tx, 0), **changes}
         return tx.append(Kind.KEY, bytes(32), body)  # type: ignore[arg-type]
 
-    for changes in ({"at": 1}, {"sequence": -1}, {"extra": 1}, {"record": "x"}):
+    wrong: list[dict[str, Any]] = [{"at": 1}, {"sequence": -1}, {"extra": 1}, {"record": "x"}]
+    for changes in wrong:
         with pytest.raises(SafehandError) as refused:
-            world.submit(lambda tx, changes=changes: operation(tx, **changes))
+            world.submit(partial(operation, **changes))
         assert refused.value.reason is Reason.MALFORMED
     with pytest.raises(SafehandError):
         world.submit(lambda tx: tx.append(Kind.KEY, b"short", key_body(tx, 0)))

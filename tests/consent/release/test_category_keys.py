@@ -62,7 +62,7 @@ def epochs_on_disk(world: World) -> set[int]:
 
 def rows(world: World) -> list[tuple[str, str, int, bytes]]:
     with begin_read(world.app.context.engine) as connection:
-        return [tuple(row) for row in connection.execute(select(category_key))]  # type: ignore[misc]
+        return [tuple(row) for row in connection.execute(select(category_key))]
 
 
 def current_epoch(world: World) -> int:

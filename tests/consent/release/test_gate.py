@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 import pytest
-from safehand_consent_service.gate import Gates, Passage
+from safehand_consent_service.gate import FORGET_AFTER_S, Gates, Passage
 from safehand_core.errors import SafehandError
 from safehand_core.reasons import Reason
 
@@ -214,3 +214,19 @@ def test_a_gate_that_nobody_uses_takes_no_memory() -> None:
         assert not refused(gates, f"{number:032x}")
         gates.raise_and_drain(f"{number:032x}").drop()
     assert not gates._gates
+
+
+def test_gates_of_long_ago_are_forgotten_and_fresh_ones_are_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr("safehand_consent_service.gate.FORGET_FROM", 10)
+    gates = Gates(lambda: now[0])
+    for number in range(20):
+        gates.raise_and_drain(f"{number:032x}").keep(number)
+    now[0] = FORGET_AFTER_S + 1
+    gates.raise_and_drain(GRANT).keep(20)
+    gates.raise_and_drain(OTHER).keep(21)
+    assert set(gates._gates) == {GRANT, OTHER}
+    assert refused(gates)
+    assert refused(gates, OTHER)

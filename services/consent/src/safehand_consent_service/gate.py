@@ -26,6 +26,12 @@ CANCEL_AFTER_S: Final = 1.0
 """A release longer than this on its way out is cancelled by a stop: a recipient that does not
 read must not delay her."""
 
+FORGET_AFTER_S: Final = 600.0
+"""A gate that nobody touched for this long is forgotten: no RPC lives a tenth of it, so no release
+from before the stop can still come, and whoever asks anew is refused by what is on record."""
+FORGET_FROM: Final = 1024
+"""Gates that may be remembered before the old ones are looked for."""
+
 NEVER: Final = -1
 """No such ledger entry yet."""
 
@@ -53,6 +59,7 @@ class Passage:
 
 @dataclass(slots=True)
 class _Gate:
+    touched: float
     raisers: int = 0
     stopped_at: int = NEVER
     resumed_at: int = NEVER
@@ -111,8 +118,9 @@ class Gates:
         """As ``raise_and_drain`` for several grants, in id order; all flags go up first."""
         ordered = sorted(set(grants))
         with self._changed:
+            self._forget_old()
             for grant in ordered:
-                self._gates.setdefault(grant, _Gate()).raisers += 1
+                self._gate(grant).raisers += 1
         for grant in ordered:
             self._drain(grant, cancel_after_s)
         return [Raised(self, grant) for grant in ordered]
@@ -141,7 +149,7 @@ class Gates:
         Raises CONSENT_ENDED when the flag is up, UNAVAILABLE when the RPC is over already.
         """
         with self._changed:
-            gate = self._gates.setdefault(grant, _Gate())
+            gate = self._gate(grant)
             if gate.up:
                 raise SafehandError(Reason.CONSENT_ENDED)
             passage = Passage(grant, call, self._monotonic())
@@ -190,6 +198,20 @@ class Gates:
                 # Outside the lock: cancelling may run the termination callback in this thread.
                 passage.call.cancel()
                 self.leave(passage)
+
+    def _gate(self, grant: str) -> _Gate:
+        now = self._monotonic()
+        gate = self._gates.setdefault(grant, _Gate(now))
+        gate.touched = now
+        return gate
+
+    def _forget_old(self) -> None:
+        if len(self._gates) < FORGET_FROM:
+            return
+        before = self._monotonic() - FORGET_AFTER_S
+        for grant, gate in list(self._gates.items()):
+            if not gate.inside and gate.raisers == 0 and gate.touched < before:
+                del self._gates[grant]
 
     def _let_go(self, grant: str, stop_index: int) -> None:
         with self._changed:

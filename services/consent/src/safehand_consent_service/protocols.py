@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from typing import Final
+from functools import lru_cache
+from typing import Any, Final
 
 from safehand_core import canonical
 from safehand_core.errors import SafehandError
@@ -12,13 +13,36 @@ from safehand_core.reasons import Reason
 from safehand_formats.sharing_protocol import LedgerPin, SharingProtocol, SignedProtocol
 from safehand_ledger.transaction import WriterTransaction
 from safehand_rpc.identity import Principal
-from sqlalchemy import ColumnElement, Connection, insert, or_, select
+from safehand_store.prepared import Prepared
+from sqlalchemy import Connection, bindparam, insert, select
 
 from safehand_consent_service import agencies, tables
 from safehand_consent_service.context import Context, Request, earlier, remember
 
 MAX_TERM_S: Final = 10 * 366 * 24 * 3600
 """Longest life of a protocol: ten years, the longest retention it can name."""
+
+DECODED: Final = 1024
+"""Protocols kept in memory, 2 KB each."""
+
+_LIVE: Final = (
+    select(tables.protocol.c.digest, tables.protocol.c.body)
+    .where(
+        tables.protocol.c.not_before <= bindparam("now"),
+        tables.protocol.c.not_after > bindparam("now"),
+    )
+    .order_by(tables.protocol.c.registered_at.desc(), tables.protocol.c.digest)
+)
+_LIVE_OF: Final = Prepared(
+    _LIVE.where(
+        (tables.protocol.c.a == bindparam("agency")) | (tables.protocol.c.b == bindparam("agency"))
+    )
+)
+_LIVE_BETWEEN: Final = Prepared(
+    _LIVE.where(
+        tables.protocol.c.a == bindparam("first"), tables.protocol.c.b == bindparam("second")
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,15 +143,13 @@ def file(
 
 def live_of(connection: Connection, agency: str, now: int) -> list[Filed]:
     """Every protocol of ``agency`` that is live at ``now``, newest first."""
-    table = tables.protocol
-    return _live(connection, or_(table.c.a == agency, table.c.b == agency), now)
+    return _filed(_LIVE_OF.all(connection, agency=agency, now=now))
 
 
 def live_between(connection: Connection, one: str, other: str, now: int) -> list[Filed]:
     """Every protocol between two agencies that is live at ``now``, newest first."""
-    table = tables.protocol
     a, b = sorted((one, other))
-    return _live(connection, (table.c.a == a) & (table.c.b == b), now)
+    return _filed(_LIVE_BETWEEN.all(connection, first=a, second=b, now=now))
 
 
 def require_live(
@@ -153,14 +175,14 @@ def require_live(
     raise refusal or SafehandError(Reason.PROTOCOL_MISSING)
 
 
-def _live(connection: Connection, parties: ColumnElement[bool], now: int) -> list[Filed]:
-    table = tables.protocol
-    rows = connection.execute(
-        select(table.c.digest, table.c.body)
-        .where(parties, table.c.not_before <= now, table.c.not_after > now)
-        .order_by(table.c.registered_at.desc(), table.c.digest)
-    )
-    return [Filed(row.digest, SharingProtocol.decode(row.body)) for row in rows]
+def _filed(rows: Iterable[Any]) -> list[Filed]:
+    return [Filed(row.digest, _decoded(row.body)) for row in rows]
+
+
+@lru_cache(maxsize=DECODED)
+def _decoded(body: bytes) -> SharingProtocol:
+    """The same bytes are the same protocol: every grant asks for one."""
+    return SharingProtocol.decode(body)
 
 
 def _malformed(field: str, detail: str) -> SafehandError:

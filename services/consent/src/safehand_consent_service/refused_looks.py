@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from safehand_core.errors import SafehandError
+from safehand_core import logs
 from safehand_core.reasons import Reason
 from safehand_ledger.transaction import WriterTransaction
 from safehand_ledger.writer import LedgerWriter
@@ -96,8 +96,9 @@ class RefusedLooks:
             try:
                 if looks:
                     self._writer.submit(partial(_write, looks), housekeeping=True)
-            except SafehandError:
-                pass  # best effort: the refusal itself was given
+            except Exception as error:
+                # Best effort: the refusal itself was given.
+                logs.get().warning("looks.dropped", exception=type(error).__name__)
             finally:
                 for _ in batch:
                     self._queue.task_done()

@@ -5,6 +5,8 @@ UV_VERSION := 0.13.8
 PYTHON ?= python3
 UV := .uv/bin/uv
 export UV_PYTHON_DOWNLOADS := never
+# Trust what the machine trusts: institutions often stand behind a proxy with its own authority.
+export UV_SYSTEM_CERTS := true
 export UV_PYTHON := $(shell command -v $(PYTHON))
 RUN := .venv/bin
 ARGS ?=

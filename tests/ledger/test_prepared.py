@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -77,9 +78,15 @@ def test_values_of_the_statement_itself_stay(engine: Engine) -> None:
 
 
 def test_it_runs_in_the_callers_transaction(engine: Engine) -> None:
-    with pytest.raises(ZeroDivisionError), begin_write(engine) as connection:
-        Prepared(insert(THING)).run(connection, id=1, name="a", data=None)
-        raise ZeroDivisionError
+    put = Prepared(insert(THING))
+
+    def twice() -> None:
+        with begin_write(engine) as connection:
+            put.run(connection, id=1, name="a", data=None)
+            put.run(connection, id=1, name="again", data=None)
+
+    with pytest.raises(sqlite3.IntegrityError):
+        twice()
     with begin_read(engine) as connection:
         assert Prepared(select(THING.c.id)).all(connection) == []
 

@@ -293,7 +293,7 @@ class Story:
             attempt()
         except SafehandError as error:
             _hold(error.reason is reason, f"refused with {reason}, not {error.reason}")
-            self._step(name, tried, reason.value, -1, f"refused: {error.message}; {error.fix}")
+            self._step(name, tried, reason.value, -1, f"refused: {error.message}")
             return
         raise AssertionError(f"{name}: was not refused")
 

@@ -157,27 +157,13 @@ def test_nothing_of_hers_or_of_an_agency_is_logged(world: World) -> None:
         assert word not in text
 
 
-def environment(world: World) -> dict[str, str]:
-    tls = world.tls["consent"]
-    return {
-        **os.environ,
-        "SAFEHAND_CONSENT_PROFILE": "test",
-        "SAFEHAND_CONSENT_DATA_DIR": str(world.root / "other" / "data"),
-        "SAFEHAND_CONSENT_KEYS_DIR": str(world.root / "other" / "keys"),
-        "SAFEHAND_CONSENT_ANCHOR": str(world.root / "other" / "anchor"),
-        "SAFEHAND_CONSENT_TLS_CERT": str(tls.cert),
-        "SAFEHAND_CONSENT_TLS_KEY": str(tls.key),
-        "SAFEHAND_CONSENT_TLS_CA": str(tls.ca),
-    }
-
-
 def test_the_api_process_says_where_it_serves_and_drains_on_sigterm(
     tmp_path: Path, tls: dict[str, TlsFiles]
 ) -> None:
     world = World(tmp_path, tls)
     process = subprocess.Popen(
         [sys.executable, "-m", "safehand_consent_service", "api"],
-        env=environment(world),
+        env={**os.environ, **world.environment()},
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
@@ -209,7 +195,7 @@ def test_a_wrong_setting_is_named_and_ends_the_process(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    for name, value in environment(World(tmp_path, tls)).items():
+    for name, value in World(tmp_path, tls).environment().items():
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("SAFEHAND_CONSENT_ANCHOR")
     assert main(["api"]) == EXIT_CONFIG
@@ -221,11 +207,11 @@ def test_migrate_makes_the_database_and_ends(
     tmp_path: Path, tls: dict[str, TlsFiles], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world = World(tmp_path, tls)
-    for name, value in environment(world).items():
+    for name, value in world.environment().items():
         monkeypatch.setenv(name, value)
     assert main(["migrate"]) == 0
     assert main(["migrate"]) == 0
-    assert (tmp_path / "other" / "data" / "consent.sqlite3").is_file()
+    assert world.settings.database.is_file()
 
 
 def test_every_party_of_the_world_has_a_role_in_some_table() -> None:

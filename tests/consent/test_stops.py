@@ -97,6 +97,19 @@ def test_an_old_stop_that_arrives_again_does_not_undo_her_resume(
     assert not world.app.context.gates.is_up(grant)
 
 
+def test_an_old_stop_that_arrives_again_after_a_restart_leaves_the_gate_open(
+    world: World, her: bytes, grant: str
+) -> None:
+    request_id = world.request_id()
+    world.stop_grant(her, grant, request_id=request_id)
+    world.resume_grant(her, grant)
+    world.restart()
+    assert world.stop_grant(her, grant, request_id=request_id).grant.state == (
+        pb.GRANT_STATE_ACTIVE
+    )
+    assert not world.app.context.gates.is_up(grant)
+
+
 def test_destroy_now_stops_and_revokes_in_one_step(world: World, her: bytes, grant: str) -> None:
     answer = world.stop_grant(her, grant, destroy_now=True)
     stop, revoke = world.opened(answer.stop_receipt), world.opened(answer.revoke_receipt)

@@ -8,7 +8,7 @@ from contextlib import closing
 
 import pytest
 from safehand.consent.v1 import consent_pb2 as pb
-from safehand_consent_service.cards import luhn_valid, require_card
+from safehand_consent_service.cards import Cards, luhn_valid, require_card
 from safehand_consent_service.throttle import TRIES
 from safehand_core.reasons import Reason
 
@@ -113,6 +113,27 @@ def test_a_second_agency_with_a_wrong_pin_learns_nothing_and_is_throttled(world:
     with refused(Reason.THROTTLED):
         world.sign_in(1)
     assert world.rows("SELECT agency FROM subject_ref") == [("haven",)]
+
+
+def test_a_card_that_somebody_filed_meanwhile_is_not_linked_without_its_pin(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cards = type(world.app.context.cards)
+    pin_hash = cards.pin_hash
+
+    def slow(self: Cards, pin: str) -> str:
+        monkeypatch.setattr(cards, "pin_hash", pin_hash)
+        world.register("legal", 1, "client-77")
+        return pin_hash(self, pin)
+
+    monkeypatch.setattr(cards, "pin_hash", slow)
+    with refused(Reason.UNAVAILABLE):
+        world.register("haven", 1, "her-at-haven", pin=WRONG)
+    assert world.rows("SELECT agency, subject_ref FROM subject_ref") == [("legal", "client-77")]
+    with refused(Reason.SIGN_IN_FAILED):
+        world.register("haven", 1, "her-at-haven", pin=WRONG)
+    world.register("haven", 1, "her-at-haven")
+    assert subjects(world) == 1
 
 
 def test_an_agency_that_is_not_enrolled_files_nobody(world: World) -> None:

@@ -177,6 +177,19 @@ def test_while_the_clock_is_suspect_nothing_is_deleted(world: World, her: bytes)
     assert state(world, grant) == "expired"
 
 
+def test_what_was_due_before_the_clock_became_suspect_waits_too(world: World, her: bytes) -> None:
+    grant = world.grant(her, expires_at=world.clock.wall() + 600).grant.grant
+    world.clock.advance(600)
+    world.clock.jump_wall(DAY)
+    assert world.sweep() == 0
+    assert world.key_rows(grant) == 3
+    with refused(Reason.CLOCK_SUSPECT):
+        world.app.context.writer.submit(
+            lambda txn: sweeper._end_some(txn, world.app.context), housekeeping=True
+        )
+    assert world.key_rows(grant) == 3
+
+
 def test_a_start_far_ahead_of_the_ledger_deletes_nothing_until_confirmed(
     world: World, her: bytes
 ) -> None:

@@ -92,20 +92,23 @@ class World:
     _channels: dict[str, Channel] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        tls = self.tls["consent"]
-        self.settings = ConsentSettings.load(
-            {
-                "SAFEHAND_CONSENT_PROFILE": "test",
-                "SAFEHAND_CONSENT_DATA_DIR": str(self.root / "data"),
-                "SAFEHAND_CONSENT_KEYS_DIR": str(self.root / "keys"),
-                "SAFEHAND_CONSENT_ANCHOR": str(self.root / "anchor"),
-                "SAFEHAND_CONSENT_TLS_CERT": str(tls.cert),
-                "SAFEHAND_CONSENT_TLS_KEY": str(tls.key),
-                "SAFEHAND_CONSENT_TLS_CA": str(tls.ca),
-            }
-        )
+        self.settings = ConsentSettings.load(self.environment())
         for name in ("haven", "legal", "clinic", "stranger"):
             self.keys[name] = Ed25519PrivateKey.generate()
+
+    def environment(self) -> dict[str, str]:
+        """The service's settings, as a process of its own would get them."""
+        tls = self.tls["consent"]
+        values = {
+            "PROFILE": "test",
+            "DATA_DIR": self.root / "data",
+            "KEYS_DIR": self.root / "keys",
+            "ANCHOR": self.root / "anchor",
+            "TLS_CERT": tls.cert,
+            "TLS_KEY": tls.key,
+            "TLS_CA": tls.ca,
+        }
+        return {f"SAFEHAND_CONSENT_{name}": str(value) for name, value in values.items()}
 
     # --- life ---------------------------------------------------------------------------------
 

@@ -133,3 +133,8 @@ def test_an_rpc_outcome_names_method_status_role_and_reason(stream: io.StringIO)
     }
     assert line["duration_ms"] == 1.3
     assert CANARY not in stream.getvalue()
+
+
+def test_a_stream_that_takes_no_more_lines_fails_nobody(stream: io.StringIO) -> None:
+    stream.close()
+    logs.get().info("relay.published", count=3)

@@ -8,6 +8,7 @@ exception type; their text is dropped.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 import sys
@@ -151,6 +152,22 @@ class _LibraryHandler(logging.Handler):
             _dropped.add()
 
 
+class _Lossy:
+    """A stream whose loss is nobody's failure: a stop that was made must be answered, also when
+    the disk of the logs is full or the pipe that read them is gone."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            self._stream.flush()
+
+
 def configure(
     service: str, *, process: str = "api", stream: TextIO | None = None, strict: bool = False
 ) -> None:
@@ -177,7 +194,9 @@ def configure(
             structlog.processors.JSONRenderer(sort_keys=True),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.WriteLoggerFactory(file=stream or sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(
+            file=cast(TextIO, _Lossy(stream or sys.stderr))
+        ),
         cache_logger_on_first_use=False,
     )
     root = logging.getLogger()

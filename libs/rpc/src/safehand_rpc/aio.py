@@ -12,6 +12,9 @@ from typing import Any
 
 import grpc
 from grpc_health.v1 import health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2_grpc
+from grpc_reflection.v1alpha.reflection import SERVICE_NAME
+from grpc_reflection.v1alpha.reflection import aio as aio_reflection
 from safehand_core import logs
 from safehand_core.clock import Clock
 
@@ -70,6 +73,7 @@ async def build_aio_server(
     tls: TlsFiles,
     clock: Clock,
     address: str = "127.0.0.1:0",
+    reflection: bool = False,
     max_message_bytes: int = MESSAGE_BYTES,
     method_max_bytes: Mapping[str, int] | None = None,
     maximum_concurrent_rpcs: int = CONCURRENT_RPCS,
@@ -89,9 +93,15 @@ async def build_aio_server(
         ),
         maximum_concurrent_rpcs=maximum_concurrent_rpcs,
     )
-    health = HealthState(descriptor.full_name for _, _, descriptor in services)
+    names = [descriptor.full_name for _, _, descriptor in services]
+    health = HealthState(names)
     register(server, wrapped)
     register_exempt(server, record(health_pb2_grpc.add_HealthServicer_to_server, AioHealth(health)))
+    if reflection:
+        servicer = aio_reflection.ReflectionServicer([*names, SERVICE_NAME])
+        register_exempt(
+            server, record(reflection_pb2_grpc.add_ServerReflectionServicer_to_server, servicer)
+        )
     server.add_generic_rpc_handlers((NoSuchMethod(clock, aio=True),))
     return RunningAioServer(server, bind(server, address, tls), health)
 

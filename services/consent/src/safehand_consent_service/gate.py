@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final, Protocol
@@ -102,7 +103,8 @@ class Gates:
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
         self._changed = threading.Condition()
-        self._gates: dict[str, _Gate] = {}
+        # The one that was touched longest ago comes first.
+        self._gates: OrderedDict[str, _Gate] = OrderedDict()
 
     def raise_and_drain(self, grant: str, cancel_after_s: float = CANCEL_AFTER_S) -> Raised:
         """Raise the flag of ``grant`` and return when no release of it is on its way out.
@@ -203,14 +205,21 @@ class Gates:
         now = self._monotonic()
         gate = self._gates.setdefault(grant, _Gate(now))
         gate.touched = now
+        self._gates.move_to_end(grant)
         return gate
 
     def _forget_old(self) -> None:
         if len(self._gates) < FORGET_FROM:
             return
+        # Only the old ones are looked at: every stop passes here, while everything else waits.
         before = self._monotonic() - FORGET_AFTER_S
-        for grant, gate in list(self._gates.items()):
-            if not gate.inside and gate.raisers == 0 and gate.touched < before:
+        while self._gates:
+            grant, gate = next(iter(self._gates.items()))
+            if gate.touched >= before:
+                return
+            if gate.inside or gate.raisers:
+                self._gate(grant)
+            else:
                 del self._gates[grant]
 
     def _let_go(self, grant: str, stop_index: int) -> None:

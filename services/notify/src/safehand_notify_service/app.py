@@ -129,6 +129,7 @@ class App:
             tls=self._settings.tls,
             clock=self._clock,
             address=self._settings.listen,
+            reflection=self._settings.profile != "production",
         )
 
 

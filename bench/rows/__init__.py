@@ -1,0 +1,1 @@
+"""One file for each row that ``make bench`` prints."""

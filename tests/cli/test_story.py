@@ -8,8 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from safehand_cli.main import app
 from safehand_formats.kinds import Kind
 from safehand_formats.opening import Opening
+from typer.testing import CliRunner
 
 SAFEHAND = [str(Path(sys.executable).with_name("safehand"))]
 STORY_S = 120
@@ -86,7 +88,7 @@ def test_a_changed_byte_is_found(told: tuple[str, Path], tmp_path: Path, name: s
     data = bytearray((copy / name).read_bytes())
     data[len(data) // 2] ^= 1
     (copy / name).write_bytes(data)
-    assert run("ledger", "audit", "--openings", str(copy)).returncode != 0
+    assert CliRunner().invoke(app, ["ledger", "audit", "--openings", str(copy)]).exit_code == 1
 
 
 def test_it_does_not_write_into_a_full_folder(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""``safehand referral`` and ``safehand listen``: what an agency's system does."""
+"""``safehand referral``: what an agency's system does."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 from google.protobuf import json_format
-from safehand.events.v1 import events_pb2
 from safehand.intake.v1.intake_pb2 import IntakeForm
 from safehand.referral.v1 import referral_pb2
 from safehand_client import intake
@@ -203,32 +202,3 @@ def complete(
 ) -> None:
     """Close an accepted referral with its outcome."""
     _show(context.agency().complete(referral, outcome))
-
-
-@command
-def listen(
-    after: Annotated[int, typer.Option(help="The last cursor that you dealt with.")] = 0,
-    count: Annotated[int, typer.Option(help="Stop after this many; 0 means never.")] = 0,
-) -> None:
-    """Follow our events: ids and types only, never content."""
-    client = context.agency()
-    seen = 0
-    try:
-        for delivery in client.follow(after):
-            event = delivery.event
-            word = events_pb2.EventType.Name(event.type).removeprefix("EVENT_TYPE_").lower()
-            emit(
-                {
-                    "cursor": delivery.cursor,
-                    "type": word,
-                    "time": event.time.seconds,
-                    "resource": event.resource,
-                    "id": event.id,
-                },
-                f"{delivery.cursor:>6}  {word:<28} {event.resource}",
-            )
-            seen += 1
-            if count and seen >= count:
-                return
-    except KeyboardInterrupt:
-        return

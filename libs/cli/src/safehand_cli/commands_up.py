@@ -23,7 +23,10 @@ from safehand_cli.story import Cast, Step, Story
 from safehand_cli.system import System, describe, memory_pss
 from safehand_cli.verdict import export_and_audit
 
+app = typer.Typer(add_completion=False)
 
+
+@app.command()
 @command
 def up(
     story: Annotated[bool, typer.Option("--story", help="Play the guided story once.")] = False,

@@ -13,12 +13,14 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 
 import typer
-from safehand_client import AgencyClient, OperatorClient, Party, SurvivorClient
 from safehand_core.errors import SafehandError
 from safehand_core.reasons import TABLE, Reason
+
+if TYPE_CHECKING:
+    from safehand_client import AgencyClient, OperatorClient, Party, SurvivorClient
 
 EXIT_WRONG: Final = 1
 EXIT_USAGE: Final = 2
@@ -55,20 +57,31 @@ CURRENT: Final = Settings()
 
 def party() -> Party:
     """The party named by ``--as``; raises CONFIG_INVALID where it is missing."""
+    from safehand_client import Party
+
     if not CURRENT.party:
         raise SafehandError(Reason.CONFIG_INVALID, "say who you are: safehand --as PARTY")
     return Party.open(CURRENT.root / "parties" / CURRENT.party)
 
 
 def agency() -> AgencyClient:
+    """The client of the agency named by ``--as``."""
+    from safehand_client import AgencyClient
+
     return AgencyClient(party())
 
 
 def operator() -> OperatorClient:
+    """The operator of the service named by ``--as``."""
+    from safehand_client import OperatorClient
+
     return OperatorClient(party())
 
 
 def survivor() -> SurvivorClient:
+    """What the portal does for her, with ``--as her``."""
+    from safehand_client import SurvivorClient
+
     return SurvivorClient(party())
 
 

@@ -2,27 +2,51 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Final
 
 import typer
+from typer.core import TyperGroup
 
-from safehand_cli import (
-    commands_agency,
-    commands_consent,
-    commands_directory,
-    commands_keys,
-    commands_ledger,
-    commands_referral,
-    commands_subject,
-    commands_up,
-)
 from safehand_cli.context import CURRENT, DEFAULT_DIR
+
+COMMANDS: Final = {
+    "up": "Start the sandbox; with --story play the guided story.",
+    "directory": "Services and packages of them.",
+    "agency": "Keys, fingerprints, sharing protocols.",
+    "subject": "Paper cards.",
+    "consent": "Grant, stop, resume, see, check (--as her).",
+    "referral": "Send, fetch, open, answer.",
+    "listen": "Follow our events: ids and types only.",
+    "keys": "Release keys and the clock (--as consent).",
+    "ledger": "Check everything, offline.",
+}
+"""Each lives in the module ``commands_<name>``, imported when it is called: a check of files
+should not wait for a network stack."""
+
+
+class Lazy(TyperGroup):
+    """Looks a command up by name and imports only its module."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"safehand_cli.commands_{cmd_name}")
+        command = typer.main.get_command(module.app)
+        command.name = cmd_name
+        command.short_help = COMMANDS[cmd_name]
+        return command
+
 
 app = typer.Typer(
     name="safehand",
     help="Refer a survivor from one agency to another, with her consent as the only key.",
+    cls=Lazy,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -44,17 +68,6 @@ def options(
     CURRENT.party = as_party
     CURRENT.root = directory or Path(os.environ.get("SAFEHAND_DIR", DEFAULT_DIR))
     CURRENT.json = as_json
-
-
-app.add_typer(commands_agency.app, name="agency", help="Keys, fingerprints, sharing protocols.")
-app.add_typer(commands_subject.app, name="subject", help="Paper cards.")
-app.add_typer(commands_consent.app, name="consent", help="Grant, stop, resume, see, check.")
-app.add_typer(commands_referral.app, name="referral", help="Send, fetch, open, answer.")
-app.add_typer(commands_directory.app, name="directory", help="Services and packages of them.")
-app.add_typer(commands_keys.app, name="keys", help="Release keys and the clock.")
-app.add_typer(commands_ledger.app, name="ledger", help="Check everything, offline.")
-app.command("up")(commands_up.up)
-app.command("listen")(commands_referral.listen)
 
 
 if __name__ == "__main__":

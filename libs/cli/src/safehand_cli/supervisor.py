@@ -6,6 +6,7 @@ thread that started the child (prctl(2), PR_SET_PDEATHSIG).
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import queue
@@ -47,7 +48,8 @@ class Child:
     """How to start one process.
 
     ``argv`` and ``environment`` are asked for again at every start, so that a restart can keep
-    the port that the first start was given. ``ready`` returns once the process serves.
+    the port that the first start was given. ``ready`` says whether the process serves; after
+    that, and after every restart, ``on_ready`` runs once, again until it does not raise.
     """
 
     name: str
@@ -56,11 +58,13 @@ class Child:
     ready: Callable[[], bool]
     log: Path
     restart: bool = True
+    on_ready: Callable[[], None] | None = None
     process: subprocess.Popen[bytes] | None = None
     starts: int = 0
     started_at: float = 0.0
     backoff: float = RESTART_S
     stopping: bool = field(default=False)
+    settled: bool = field(default=False)
 
 
 class Supervisor:
@@ -88,7 +92,8 @@ class Supervisor:
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:
             process = child.process
-            if process is not None and process.poll() is None and child.ready():
+            running = process is not None and process.poll() is None
+            if running and child.ready() and (child.on_ready is None or child.settled):
                 return
             if process is not None and process.poll() is not None and not child.restart:
                 break
@@ -176,6 +181,7 @@ class Supervisor:
                 request = self._requests.get(timeout=POLL_S)
             except queue.Empty:
                 self._revive()
+                self._settle()
                 continue
             if request is None:
                 return
@@ -194,7 +200,20 @@ class Supervisor:
             child.backoff = min(child.backoff * 2, RESTART_MAX_S)
             self._spawn(child)
 
+    def _settle(self) -> None:
+        for child in list(self._children.values()):
+            process = child.process
+            if child.on_ready is None or child.settled or process is None:
+                continue
+            if child.stopping or process.poll() is not None or not child.ready():
+                continue
+            # Whatever went wrong, the process is asked again at the next look.
+            with contextlib.suppress(Exception):
+                child.on_ready()
+                child.settled = True
+
     def _spawn(self, child: Child) -> None:
+        child.settled = False
         child.log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         environment = {
             key: value for key, value in os.environ.items() if not key.startswith("SAFEHAND_")

@@ -105,9 +105,10 @@ class System:
                 environment=dict,
                 ready=self.nats.is_ready,
                 log=self.sandbox.logs("nats-server"),
+                # At every start: it may have lost its store, streams and all.
+                on_ready=self.nats.provision,
             )
         )
-        self.nats.provision()
 
     def _start(self, name: str, role: str) -> None:
         self._say(f"starting {name}")

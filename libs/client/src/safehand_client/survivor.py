@@ -18,6 +18,7 @@ from safehand_core.entropy import Entropy, SystemEntropy
 from safehand_core.errors import SafehandError
 from safehand_core.reasons import Reason
 from safehand_formats.bodies import decode_body
+from safehand_formats.checkpoint import Checkpoint
 from safehand_formats.kinds import Kind, grant_tag
 from safehand_formats.leaf import Leaf, body_commitment
 from safehand_formats.note import NoteVerifier
@@ -178,28 +179,52 @@ class SurvivorClient:
     def verified_receipt(self, grant: str) -> list[ReceiptLine]:
         """Her receipt, checked: every proof, every opening, every tag, no gap in any counter.
 
-        Raises PROOF_INVALID. Checked under the vkey that this party pinned, not the one that came
-        with the receipt.
+        Raises PROOF_INVALID (``read_receipt``). Checked under the vkey that this party pinned,
+        not the one that came with the receipt.
         """
-        receipt = self.receipt(grant)
         verifier = NoteVerifier.from_vkey(self._vkey_path.read_text().strip())
-        lines: list[ReceiptLine] = []
-        counters: dict[Kind, int] = {}
-        for item in receipt.receipts:
-            proof = TlogProof.from_text(item.proof)
-            proof.verify(item.leaf, verifier)
-            leaf = Leaf.decode(item.leaf)
-            body = decode_body(leaf.kind, item.body)
-            counter = counters.get(leaf.kind, 0)
-            counters[leaf.kind] = counter + 1
-            if (
-                proof.index != item.index
-                or body_commitment(item.salt, item.body) != leaf.commitment
-                or leaf.tag != grant_tag(leaf.kind, receipt.secret, counter)
-                or body.get("grant") != grant
-            ):
-                raise SafehandError(Reason.PROOF_INVALID, "a line of the receipt does not hold")
-            lines.append(ReceiptLine(item.index, leaf.kind, dict(body)))
-        if not lines or lines[0].kind is not Kind.GRANT:
-            raise SafehandError(Reason.PROOF_INVALID, "the receipt does not begin with the grant")
-        return lines
+        return read_receipt(self.receipt(grant), grant, verifier)[0]
+
+
+def read_receipt(
+    receipt: consent_pb2.GetReceiptResponse, grant: str, verifier: NoteVerifier
+) -> tuple[list[ReceiptLine], Checkpoint]:
+    """The lines of a receipt of ``grant`` in ledger order, and the one head that proves them all.
+
+    Raises PROOF_INVALID: a proof, an opening or a tag is wrong, a counter has a gap, or a line is
+    out of its order. Lines left out at the end of a counter leave no gap: whoever has all leaves
+    finds those (``auditor.check_complete``).
+    """
+    try:
+        return _read(receipt, grant, verifier)
+    except SafehandError as error:
+        raise SafehandError(Reason.PROOF_INVALID, error.detail) from error
+
+
+def _read(
+    receipt: consent_pb2.GetReceiptResponse, grant: str, verifier: NoteVerifier
+) -> tuple[list[ReceiptLine], Checkpoint]:
+    lines: list[ReceiptLine] = []
+    heads: set[Checkpoint] = set()
+    counters: dict[Kind, int] = {}
+    for item in receipt.receipts:
+        proof = TlogProof.from_text(item.proof)
+        heads.add(proof.verify(item.leaf, verifier))
+        leaf = Leaf.decode(item.leaf)
+        body = decode_body(leaf.kind, item.body)
+        counter = counters.get(leaf.kind, 0)
+        counters[leaf.kind] = counter + 1
+        if (
+            proof.index != item.index
+            or (lines and item.index <= lines[-1].index)
+            or body_commitment(item.salt, item.body) != leaf.commitment
+            or leaf.tag != grant_tag(leaf.kind, receipt.secret, counter)
+            or body.get("grant") != grant
+        ):
+            raise SafehandError(Reason.PROOF_INVALID, "a line of the receipt does not hold")
+        lines.append(ReceiptLine(item.index, leaf.kind, dict(body)))
+    if not lines or lines[0].kind is not Kind.GRANT:
+        raise SafehandError(Reason.PROOF_INVALID, "the receipt does not begin with the grant")
+    if len(heads) != 1:
+        raise SafehandError(Reason.PROOF_INVALID, "the receipt is not under one head")
+    return lines, heads.pop()

@@ -35,20 +35,31 @@ class SeenHead:
             return self._last
 
     def accept(self, checkpoint: Checkpoint, note: str, asked_at: Checkpoint | None) -> None:
-        """Believe ``checkpoint``; raises PROOF_INVALID if it does not continue ``asked_at``."""
-        if asked_at is not None:
-            if checkpoint.size < asked_at.size:
-                raise SafehandError(Reason.PROOF_INVALID, "the head is older than one seen before")
-            if checkpoint.size == asked_at.size:
-                if checkpoint.root != asked_at.root:
-                    raise SafehandError(Reason.PROOF_INVALID, "two roots for one size")
-            else:
-                hashes = self._fetch(asked_at.size, checkpoint.size)
-                merkle.verify_consistency(
-                    asked_at.size, checkpoint.size, hashes, asked_at.root, checkpoint.root
-                )
-        with self._lock:
-            if self._last is None or checkpoint.size > self._last.size:
-                self._last = checkpoint
-                make_private_dir(self._path.parent)
-                write_atomic(self._path, note.encode())
+        """Believe ``checkpoint``; raises PROOF_INVALID if it does not continue ``asked_at``.
+
+        It must also be of one history with the newest head of now, which another thread may have
+        seen since: two answers at the same time must not show two ledgers.
+        """
+        if asked_at is not None and checkpoint.size < asked_at.size:
+            raise SafehandError(Reason.PROOF_INVALID, "the head is older than one seen before")
+        while True:
+            newest = self.now()
+            if newest is not None:
+                self._require_one_history(newest, checkpoint)
+                if checkpoint.size <= newest.size:
+                    return
+            with self._lock:
+                if self._last is newest:
+                    self._last = checkpoint
+                    make_private_dir(self._path.parent)
+                    write_atomic(self._path, note.encode())
+                    return
+
+    def _require_one_history(self, one: Checkpoint, other: Checkpoint) -> None:
+        first, second = sorted((one, other), key=lambda head: head.size)
+        if first.size == second.size:
+            if first.root != second.root:
+                raise SafehandError(Reason.PROOF_INVALID, "two roots for one size")
+        elif first.size > 0:
+            hashes = self._fetch(first.size, second.size)
+            merkle.verify_consistency(first.size, second.size, hashes, first.root, second.root)

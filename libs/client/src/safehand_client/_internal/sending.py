@@ -12,6 +12,8 @@ from safehand.consent.v1 import consent_pb2, ledger_pb2
 from safehand.intake.v1.intake_pb2 import IntakeForm
 from safehand.referral.v1 import referral_pb2
 from safehand_core import ids
+from safehand_core.errors import SafehandError
+from safehand_core.reasons import Reason
 from safehand_core.words import CARD
 from safehand_formats import sealing
 from safehand_formats.keyrecord import SignedKeyRecord
@@ -159,6 +161,8 @@ class Sending(RecipientKeys):
             head=self.head,
             asked_at=asked_at,
         )
+        if len(allowed.outer_wraps) != len(draft.ciphertexts):
+            raise SafehandError(Reason.MANIFEST_MISMATCH, "outer wraps are missing or too many")
         created = self.stubs.referral.CreateReferral(
             referral_pb2.CreateReferralRequest(
                 request_id=ids.new_request_id(self._entropy),

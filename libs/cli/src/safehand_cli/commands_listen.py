@@ -1,0 +1,43 @@
+"""``safehand listen``: an agency's events as they happen."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from safehand.events.v1 import events_pb2
+
+from safehand_cli import context
+from safehand_cli.context import command, emit
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+@command
+def listen(
+    after: Annotated[int, typer.Option(help="The last cursor that you dealt with.")] = 0,
+    count: Annotated[int, typer.Option(help="Stop after this many; 0 means never.")] = 0,
+) -> None:
+    """Follow our events: ids and types only, never content."""
+    client = context.agency()
+    seen = 0
+    try:
+        for delivery in client.follow(after):
+            event = delivery.event
+            word = events_pb2.EventType.Name(event.type).removeprefix("EVENT_TYPE_").lower()
+            emit(
+                {
+                    "cursor": delivery.cursor,
+                    "type": word,
+                    "time": event.time.seconds,
+                    "resource": event.resource,
+                    "id": event.id,
+                },
+                f"{delivery.cursor:>6}  {word:<28} {event.resource}",
+            )
+            seen += 1
+            if count and seen >= count:
+                return
+    except KeyboardInterrupt:
+        return

@@ -10,8 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import Result
 from safehand_cli import seed
+from safehand_cli.main import app
 from safehand_cli.story import PURPOSE, SERVICE
+from typer.testing import CliRunner
 
 from tests import shared_data
 from tests.harness.world import World
@@ -19,22 +22,16 @@ from tests.harness.world import World
 SAFEHAND = str(Path(sys.executable).with_name("safehand"))
 
 
-def run(world: World | None, party: str, *words: str) -> subprocess.CompletedProcess[str]:
+def run(world: World | None, party: str, *words: str) -> Result:
+    """One command in this process: tests/cli/test_story.py starts it as one of its own."""
     options = ["--dir", str(world.sandbox.root)] if world else []
     options += ["--as", party] if party else []
-    return subprocess.run(
-        [SAFEHAND, "--json", *options, *words],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        stdin=subprocess.DEVNULL,
-    )
+    return CliRunner().invoke(app, ["--json", *options, *words])
 
 
 def ok(world: World | None, party: str, *words: str) -> Any:
     done = run(world, party, *words)
-    assert done.returncode == 0, done.stderr
+    assert done.exit_code == 0, done.stderr
     return json.loads(done.stdout)
 
 
@@ -59,7 +56,7 @@ def test_a_referral_by_hand(world: World, tmp_path: Path) -> None:
     look = ["referral", "open", referral, "--worker", "worker-9", "--category"]
     assert ok(world, "agency-b", *look, "CARD")["content"]["area"] == "Test County"
     early = run(world, "agency-b", *look, "NAME")
-    assert early.returncode == 3
+    assert early.exit_code == 3
     assert json.loads(early.stderr)["error"] == "NOT_ACCEPTED"
     assert json.loads(early.stderr)["fix"]
     ok(world, "agency-b", "referral", "accept", referral)
@@ -95,7 +92,7 @@ def test_keys_roll(world: World) -> None:
     before = ok(world, "consent", "keys", "roll")["epoch"]
     assert ok(world, "consent", "keys", "roll")["epoch"] == before + 1
     denied = run(world, "agency-a", "keys", "roll")
-    assert denied.returncode == 3
+    assert denied.exit_code == 3
     assert json.loads(denied.stderr)["error"] == "NOT_ALLOWED"
 
 
@@ -122,7 +119,7 @@ def test_check_needs_no_server(tmp_path: Path) -> None:
     services = tmp_path / "services.csv"
     services.write_text(services.read_text().replace("test-org-willow", "test-org-nobody", 1))
     done = run(None, "", "directory", "check", str(tmp_path))
-    assert done.returncode == 1
+    assert done.exit_code == 1
     (problem,) = [p for p in json.loads(done.stdout)["problems"] if p["file"] == "services.csv"]
     assert problem["line"] > 1
     assert problem["reason"]
@@ -136,7 +133,7 @@ def test_import_refuses_and_skips(world: World, tmp_path: Path) -> None:
     phones.write_text(phones.read_text().replace("imp-loc-harbour-office", "imp-loc-nowhere", 1))
     words = ["directory", "import", str(tmp_path), "--source", "imported"]
     refused = run(world, "referral", *words)
-    assert refused.returncode == 2
+    assert refused.exit_code == 2
     assert "PACKAGE_INVALID" in refused.stderr
     find = ["directory", "search", "--need", "refuge"]
     before = ok(world, "agency-a", *find)["total"]
@@ -170,10 +167,10 @@ def test_vectors(name: str) -> None:
 def test_errors_say_what_to_do(tmp_path: Path) -> None:
     assert shutil.which(SAFEHAND)
     nobody = run(None, "", "referral", "list")
-    assert nobody.returncode == 3
+    assert nobody.exit_code == 3
     assert "CONFIG_INVALID" in nobody.stderr
     missing = run(None, "", "ledger", "audit", "--openings", str(tmp_path / "none"))
-    assert missing.returncode == 3
+    assert missing.exit_code == 3
     assert json.loads(missing.stderr)["fix"]
     usage = run(None, "", "referral", "nonsense")
-    assert usage.returncode == 2
+    assert usage.exit_code == 2

@@ -16,6 +16,12 @@ from safehand_cli.context import command, emit
 app = typer.Typer(no_args_is_help=True)
 
 
+@app.callback()
+def group() -> None:
+    """Paper cards."""
+    # A callback keeps ``subject register`` two words while there is one command.
+
+
 @app.command()
 @command
 def register(

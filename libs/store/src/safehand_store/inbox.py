@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import Column, Connection, Integer, MetaData, Table, Text, bindparam, select, text
+from sqlalchemy import Column, Connection, Integer, MetaData, Table, Text, bindparam, select
+
+from safehand_store.engine import driver
+from safehand_store.prepared import Prepared
 
 TABLE_NAME: Final = "inbox"
 
@@ -40,16 +43,16 @@ def define(metadata: MetaData) -> Table:
 
 
 _T: Final = define(MetaData())
-_POSITION: Final = select(_T.c.sequence).where(_T.c.source == bindparam("source"))
-_MOVE: Final = text(
-    f"INSERT INTO {TABLE_NAME} (source, sequence) VALUES (:source, :sequence) "  # noqa: S608
+_POSITION: Final = Prepared(select(_T.c.sequence).where(_T.c.source == bindparam("source")))
+_MOVE: Final = (
+    f"INSERT INTO {TABLE_NAME} (source, sequence) VALUES (?, ?) "  # noqa: S608
     f"ON CONFLICT (source) DO UPDATE SET sequence = excluded.sequence"
 )
 
 
 def position(connection: Connection, source: str) -> int:
     """The last sequence number of ``source`` that was applied; 0 before the first."""
-    return connection.execute(_POSITION, {"source": source}).scalar_one_or_none() or 0
+    return _POSITION.scalar(connection, source=source) or 0
 
 
 def first_time(connection: Connection, source: str, sequence: int) -> bool:
@@ -63,5 +66,5 @@ def first_time(connection: Connection, source: str, sequence: int) -> bool:
         return False
     if sequence > last + 1:
         raise GapError(source, last)
-    connection.execute(_MOVE, {"source": source, "sequence": sequence})
+    driver(connection).execute(_MOVE, (source, sequence))
     return True

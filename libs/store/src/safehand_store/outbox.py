@@ -101,7 +101,12 @@ _MOVE: Final = text(
     f"ON CONFLICT (only) DO UPDATE SET sequence = excluded.sequence"
 )
 _INSERT: Final = Prepared(insert(_E))
-_AFTER: Final = select(_E).where(_E.c.sequence > bindparam("after")).order_by(_E.c.sequence)
+_AFTER: Final = Prepared(
+    select(_E)
+    .where(_E.c.sequence > bindparam("after"))
+    .order_by(_E.c.sequence)
+    .limit(bindparam("most"))
+)
 _HEAD: Final = select(_H.c.sequence)
 _CURSOR: Final = select(_C.c.sequence)
 
@@ -155,8 +160,7 @@ def append_each(
 
 def after(connection: Connection, sequence: int, limit: int) -> Sequence[OutboxEvent]:
     """At most ``limit`` events behind ``sequence`` (0: from the beginning), in order."""
-    rows = connection.execute(_AFTER.limit(limit), {"after": sequence})
-    return [OutboxEvent(*row) for row in rows]
+    return [OutboxEvent(*row) for row in _AFTER.all(connection, after=sequence, most=limit)]
 
 
 def head(connection: Connection) -> int:

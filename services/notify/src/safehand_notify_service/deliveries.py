@@ -14,19 +14,21 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from safehand.events.v1 import events_pb2
 from safehand.notify.v1 import notify_pb2
 from safehand_core import ids
+from safehand_store.engine import driver
 from safehand_store.outbox import event_id, parse_event_id
-from sqlalchemy import Connection, Row, bindparam, insert, select, text
+from safehand_store.prepared import Prepared
+from sqlalchemy import Connection, Row, bindparam, insert, select
 
 from safehand_notify_service.tables import DELIVERY, DELIVERY_HEAD
 
 _PREFIX: Final = "agency/"
 _AGENCY: Final = re.compile(ids.AGENCY_PATTERN.removeprefix("^").removesuffix("$"))
 
-_RAISE: Final = text(
-    "INSERT INTO delivery_head (agency, cursor) VALUES (:agency, 1) "
+_RAISE: Final = (
+    "INSERT INTO delivery_head (agency, cursor) VALUES (?, 1) "
     "ON CONFLICT (agency) DO UPDATE SET cursor = delivery_head.cursor + 1 RETURNING cursor"
 )
-_INSERT: Final = insert(DELIVERY)
+_INSERT: Final = Prepared(insert(DELIVERY))
 _AFTER: Final = (
     select(DELIVERY)
     .where(DELIVERY.c.agency == bindparam("agency"), DELIVERY.c.cursor > bindparam("after"))
@@ -51,18 +53,16 @@ def add(connection: Connection, event: events_pb2.Event) -> int:
     agency, place = agency_of(event), parse_event_id(event.id)
     if agency is None or place is None:
         return 0
-    cursor: int = connection.execute(_RAISE, {"agency": agency}).scalar_one()
-    connection.execute(
-        _INSERT,
-        {
-            "agency": agency,
-            "cursor": cursor,
-            "source": place[0],
-            "sequence": place[1],
-            "type": int(event.type),
-            "time": event.time.seconds,
-            "resource": event.resource,
-        },
+    cursor: int = driver(connection).execute(_RAISE, (agency,)).fetchone()[0]
+    _INSERT.run(
+        connection,
+        agency=agency,
+        cursor=cursor,
+        source=place[0],
+        sequence=place[1],
+        type=int(event.type),
+        time=event.time.seconds,
+        resource=event.resource,
     )
     return cursor
 

@@ -34,6 +34,8 @@ POLL_S: Final = 1.0
 """Consent is asked at least this often, in seconds; a wake-up only makes it sooner."""
 RETRY_S: Final = 0.25
 """Seconds between tries before the service begins to serve."""
+GATHER_S: Final = 0.01
+"""Pause after each look, in seconds: a rush of wake-ups becomes one look for many events."""
 CHUNK: Final = 256
 """Events applied in one transaction, so that a long gap does not hold the write lock for long."""
 
@@ -104,6 +106,7 @@ class Follower:
         while not self._stopping.is_set():
             self._wake.wait(POLL_S)
             self._try()
+            self._stopping.wait(GATHER_S)
 
     def _try(self) -> bool:
         """Catch up; False, and one line in the log for each silence, where that fails."""

@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import Result
 from safehand_cli import seed
 from safehand_cli.main import app
 from safehand_cli.story import PURPOSE, SERVICE
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from tests import shared_data
 from tests.harness.world import World

@@ -12,7 +12,7 @@ from tests.shared_data import REPO
 LANGUAGES: Final = ("sh", "python", "toml", "text")
 """Every block says which it is; a ``text`` block is output, or is never run."""
 
-_FENCE: Final = re.compile(r"^```(\S*)[ ]?(.*?)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_FENCE: Final = re.compile(r"^```(\S*)[ ]?([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _LINK: Final = re.compile(r"(?<!`)!?\[[^\]]*\]\(([^)\s]+)\)")
 _HEADING: Final = re.compile(r"^#{1,6} (.+)$", re.MULTILINE)
 

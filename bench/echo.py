@@ -73,8 +73,8 @@ def _descriptor() -> ServiceDescriptor:
     )
     file.service.add(name=name).method.add(name="Echo", input_type=message, output_type=message)
     pool = descriptor_pool.Default()
-    pool.Add(file)  # type: ignore[no-untyped-call]
-    return pool.FindServiceByName(SERVICE)  # type: ignore[no-untyped-call,no-any-return]
+    pool.Add(file)
+    return pool.FindServiceByName(SERVICE)
 
 
 def _register(_servicer: object, server: Any) -> None:

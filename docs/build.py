@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import click
 import typer.main
 from safehand.events.v1.events_pb2 import EventType
 from safehand_bus import topology
@@ -289,12 +290,12 @@ def commands() -> str:
 
 
 def _walk(path: tuple[str, ...], command: Any) -> Iterator[tuple[tuple[str, ...], Any]]:
-    children = getattr(command, "commands", None)
-    if children is None:
+    if not hasattr(command, "list_commands"):
         yield path, command
         return
-    for name in sorted(children):
-        yield from _walk((*path, name), children[name])
+    context = click.Context(command)
+    for name in sorted(command.list_commands(context)):
+        yield from _walk((*path, name), command.get_command(context, name))
 
 
 def _options(title: str, command: object) -> str:

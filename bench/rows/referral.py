@@ -6,7 +6,7 @@ import queue
 import threading
 import time
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from safehand_client import AgencyClient
 
@@ -46,7 +46,7 @@ def measure(stand: Stand) -> list[Figure]:
     took: list[float] = []
     timed = _Timed(world.agency_a.stubs.referral)
     sender = AgencyClient(
-        world.party("agency-a"), stubs=replace(world.agency_a.stubs, referral=timed)
+        world.party("agency-a"), stubs=replace(world.agency_a.stubs, referral=cast(Any, timed))
     )
     heard = _follow(world)
     grant = world.grant(world.person())

@@ -82,10 +82,14 @@ class Supervisor:
 
         Raises UNAVAILABLE with the last lines of its log when it is not ready in time.
         """
-        self._children[child.name] = child
-        self._ask(lambda: self._spawn(child))
+        self.begin(child)
         self.wait_ready(child.name, timeout_s=timeout_s)
         return self.pid(child.name)
+
+    def begin(self, child: Child) -> None:
+        """Start ``child`` and do not wait: whoever needs it asks ``wait_ready``."""
+        self._children[child.name] = child
+        self._ask(lambda: self._spawn(child))
 
     def wait_ready(self, name: str, *, timeout_s: float = START_S) -> None:
         child = self._children[name]
@@ -105,6 +109,11 @@ class Supervisor:
     def pid(self, name: str) -> int:
         process = self._children[name].process
         return process.pid if process is not None else 0
+
+    def make_way(self, name: str, niceness: int) -> None:
+        """Let every thread of a child leave the CPU to those that are not as nice (nice(2))."""
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PGRP, self.pid(name), niceness)
 
     def names(self) -> list[str]:
         return list(self._children)

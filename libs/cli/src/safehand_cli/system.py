@@ -1,4 +1,7 @@
-"""Bringing the whole sandbox up as real processes, in the order in which they need each other."""
+"""Bringing the whole sandbox up as real processes, in the order in which they need each other.
+
+Those that do not need each other start together: most of a start is Python's imports.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,12 @@ PROCESSES: Final = (
     "referral-worker",
     "notify",
 )
-"""Every process, in the order of starting."""
+"""Every process."""
+NEWS: Final = frozenset({"nats-server", "consent-worker", "referral-worker", "notify"})
+"""Processes that carry news of what has happened."""
+NEWS_NICENESS: Final = 10
+"""All parties share one machine here: her stop must not wait for the news of other stops. On an
+idle machine it changes nothing. Not in the ``test`` profile, whose machine is never idle."""
 HEALTH_S: Final = 2.0
 """Seconds for one health question."""
 
@@ -59,13 +67,19 @@ class System:
         """Start everything; returns once every process serves."""
         sandbox = self.sandbox
         sandbox.create()
-        self._start_nats()
-        self._start("consent", "api")
+        supervisor = self.supervisor
+        self._begin_nats()
+        self._begin("consent", "api")
+        supervisor.wait_ready("nats-server")
+        supervisor.wait_ready("consent")
         sandbox.hand_over_public_keys()
-        self._start("consent-worker", "worker")
-        self._start("referral", "api")
-        self._start("referral-worker", "worker")
-        self._start("notify", "api")
+        self._begin("consent-worker", "worker")
+        self._begin("referral", "api")
+        self._begin("notify", "api")
+        supervisor.wait_ready("referral")
+        self._referral_address.write_text(f"127.0.0.1:{self._ports['referral']}")
+        self._begin("referral-worker", "worker")
+        supervisor.wait_ready("notify")
         addresses = self.addresses
         sandbox.write_addresses(addresses)
         return addresses
@@ -95,10 +109,15 @@ class System:
     def _seed_file(self, service: str) -> Path:
         return self.sandbox.party_dir(service) / "keys" / "nats.seed"
 
-    def _start_nats(self) -> None:
+    @property
+    def _referral_address(self) -> Path:
+        """Where notify reads it: the two start together, and notify asks only for lost events."""
+        return self.sandbox.party_dir("notify") / "referral.address"
+
+    def _begin_nats(self) -> None:
         self._say("starting nats-server")
         self.nats.prepare(seed_files={name: self._seed_file(name) for name in SERVICES})
-        self.supervisor.start(
+        self.supervisor.begin(
             Child(
                 name="nats-server",
                 argv=self.nats.argv,
@@ -106,20 +125,29 @@ class System:
                 ready=self.nats.is_ready,
                 log=self.sandbox.logs("nats-server"),
                 # At every start: it may have lost its store, streams and all.
-                on_ready=self.nats.provision,
+                on_ready=self._nats_ready,
             )
         )
 
-    def _start(self, name: str, role: str) -> None:
+    def _nats_ready(self) -> None:
+        self.nats.provision()
+        self._make_way("nats-server")
+
+    def _make_way(self, name: str) -> None:
+        if name in NEWS and self._profile == "sandbox":
+            self.supervisor.make_way(name, NEWS_NICENESS)
+
+    def _begin(self, name: str, role: str) -> None:
         self._say(f"starting {name}")
         service = name.removesuffix("-worker")
-        self.supervisor.start(
+        self.supervisor.begin(
             Child(
                 name=name,
                 argv=lambda: [sys.executable, "-m", f"safehand_{service}_service", role],
                 environment=lambda: self._environment(service, name),
                 ready=(lambda: self._healthy(service)) if role == "api" else _always,
                 log=self.sandbox.logs(name),
+                on_ready=lambda: self._make_way(name),
             )
         )
 
@@ -146,7 +174,7 @@ class System:
         if service in ("referral", "notify"):
             values["CONSENT_ADDRESS"] = f"127.0.0.1:{self._ports.get('consent', 0)}"
         if service == "notify":
-            values["REFERRAL_ADDRESS"] = f"127.0.0.1:{self._ports.get('referral', 0)}"
+            values["REFERRAL_ADDRESS_FILE"] = str(self._referral_address)
         environment = {prefix + key: value for key, value in values.items()}
         environment.update(self.extra.get(process, {}))
         return environment

@@ -28,6 +28,8 @@ from safehand_client.survivor import ReceiptLine, read_receipt
 
 NEEDS_LIVE: Final = frozenset({Kind.REFER, Kind.DISCLOSE})
 """Entries that may not stand behind a stop."""
+BEYOND: Final = 256
+"""Counters tried above the number of leaves of a kind."""
 ENDS: Final = frozenset({Kind.STOP, Kind.REVOKE, Kind.EXPIRE})
 
 
@@ -84,8 +86,9 @@ def check_complete(
 def indexes_of(leaves: Sequence[bytes], secret: bytes) -> list[int]:
     """Where leaves with tags of ``secret`` stand, ascending.
 
-    For each kind it tries as many counters as there are leaves of the kind: an entry cannot hide
-    behind a gap in its counter.
+    For each kind it tries as many counters as there are leaves of the kind, and ``BEYOND`` more:
+    an entry does not hide behind a gap in its counter. (A counter that jumps further breaks the
+    format, and shows when the bodies are checked.)
     """
     places: dict[tuple[Kind, bytes], int] = {}
     counts: dict[Kind, int] = {}
@@ -97,7 +100,7 @@ def indexes_of(leaves: Sequence[bytes], secret: bytes) -> list[int]:
         places[kind, tag]
         for kind in BUILT
         if kind.of_grant
-        for counter in range(counts.get(kind, 0))
+        for counter in range(counts.get(kind, 0) + BEYOND)
         if (kind, tag := grant_tag(kind, secret, counter)) in places
     )
 

@@ -44,11 +44,18 @@ class Registration:
 def register(context: Context, sessions: Sessions, wanted: Registration, request: Request) -> None:
     """File a new card, or link a card on file to the agency; the same again succeeds.
 
-    Raises MALFORMED (check digit), AGENCY_UNKNOWN, REQUEST_ID_REUSED, ALREADY_EXISTS (the agency
-    has the card or the reference in another combination), SIGN_IN_FAILED or THROTTLED (the card is
-    on file and the PIN is not its).
+    Raises MALFORMED (check digit; a reference made of the card number), AGENCY_UNKNOWN,
+    REQUEST_ID_REUSED, ALREADY_EXISTS (the agency has the card or the reference in another
+    combination), SIGN_IN_FAILED or THROTTLED (the card is on file and the PIN is not its).
     """
     require_card(wanted.card_number)
+    if wanted.card_number in wanted.subject_ref.replace("-", ""):
+        # The reference is stored as it is; her number is stored nowhere.
+        raise SafehandError(
+            Reason.MALFORMED,
+            "a reference is not made of the card number",
+            metadata={"field": "subject_ref"},
+        )
     card_hmac = context.cards.card_hmac(wanted.card_number)
     with begin_read(context.engine) as connection:
         agencies.require(connection, wanted.agency)

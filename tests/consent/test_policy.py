@@ -1,0 +1,56 @@
+"""Who may call what of consent, in this test's own words: a changed row is a change here."""
+
+from __future__ import annotations
+
+import pytest
+from safehand.consent.v1 import consent_pb2, ledger_pb2
+from safehand_consent_service.policy import POLICY
+from safehand_rpc.policy import methods_of
+
+SHE = {"service:portal"}
+AGENCY = {"agency"}
+OPERATOR = {"operator:consent"}
+LEAVES = {"agency", "oversight"}
+HEADS = LEAVES | {"service:portal", "service:referral", "operator:consent"}
+
+WHO = {
+    "EnrolAgency": OPERATOR,
+    "RegisterProtocol": AGENCY | OPERATOR,
+    "RegisterSubject": AGENCY,
+    "OpenSession": SHE,
+    "CloseSession": SHE,
+    "ListSharingOptions": SHE,
+    "Grant": SHE,
+    "StopGrant": SHE,
+    "ResumeGrant": SHE,
+    "ListGrants": SHE,
+    "ListLooks": SHE,
+    "GetReceipt": SHE,
+    "ListAgencyGrants": AGENCY,
+    "AuthorizeReferral": AGENCY,
+    "RecordAnswer": AGENCY,
+    "ReleaseKey": AGENCY,
+    "RollKeys": OPERATOR,
+    "ConfirmClock": OPERATOR,
+    "ListEvents": {"service:referral", "service:notify"},
+    "AppendKey": AGENCY,
+    "GetCheckpoint": HEADS,
+    "ListLeaves": LEAVES,
+    "GetConsistencyProof": HEADS,
+}
+
+
+def test_the_table_is_the_one_written_here() -> None:
+    assert {path.rsplit("/", 1)[1]: set(roles) for path, roles in POLICY.items()} == WHO
+
+
+def test_the_table_names_exactly_the_methods() -> None:
+    served = methods_of(consent_pb2.DESCRIPTOR.services_by_name["ConsentService"]) | methods_of(
+        ledger_pb2.DESCRIPTOR.services_by_name["LedgerService"]
+    )
+    assert served == POLICY.keys()
+
+
+@pytest.mark.parametrize("method", ["ReleaseKey", "AuthorizeReferral", "RecordAnswer"])
+def test_no_operator_stands_between_two_agencies(method: str) -> None:
+    assert WHO[method] == AGENCY

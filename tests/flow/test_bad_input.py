@@ -1,0 +1,344 @@
+"""Bad input to every method of every running service: one clear refusal, and nothing changes.
+
+What each use case refuses for its own reasons is tested beside it; here is what holds for all.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import grpc
+import protovalidate
+import pytest
+from cryptography import x509
+from google.protobuf.message import Message
+from google.rpc import code_pb2, error_details_pb2
+from grpc_status import rpc_status
+from safehand_cli.sandbox import SERVICES
+from safehand_core.reasons import TABLE, Reason
+from safehand_rpc.ca import DevCa, service_dns_name
+from safehand_rpc.identity import ROLES, TRUST_DOMAIN
+from safehand_rpc.status import DOMAIN
+from safehand_rpc.tls import TlsFiles, channel_credentials, read_material
+
+from tests.flow import liars
+from tests.flow.shapes import METHODS, Method, sample, wrong
+from tests.harness.world import World
+
+GARBAGE: Final = b"\xff\xff\xff\xff"
+UNKNOWN_FIELD: Final = b"\xfa\x3e\x01x"
+"""Field 999, one byte."""
+SUCCEEDS: Final = {
+    "EnrolAgency",
+    "RegisterAgency",
+    "RollKeys",
+    "ConfirmClock",
+    "GetCheckpoint",
+    "GetConsistencyProof",
+}
+"""Methods that take the sample, though it names nothing that exists."""
+NOTHING_FOUND: Final = {
+    "ListAgencyGrants",
+    "ListReferrals",
+    "ListProtocols",
+    "ListDeliveries",
+    "Follow",
+    "ListEvents",
+    "ListLeaves",
+    "SearchServices",
+}
+"""Methods that answer the sample with what there is for the caller."""
+DEADLINE_S: Final = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A refusal as it came over the wire."""
+
+    code: grpc.StatusCode
+    reason: Reason
+    metadata: Mapping[str, str]
+
+
+def party_tls(world: World, role: str) -> TlsFiles:
+    """The certificate of somebody with ``role``."""
+    kind, _, name = role.partition(":")
+    if kind == "service":
+        if name == "portal":
+            return world.party("her").tls
+        return TlsFiles.in_dir(world.sandbox.service_tls(name))
+    return world.party({"operator": name, "agency": "agency-a"}.get(kind, kind)).tls
+
+
+class Wire:
+    """Bytes to methods as any party, with gRPC's own channels."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._channels: dict[tuple[str, str], grpc.Channel] = {}
+
+    def channel(self, service: str, role: str) -> grpc.Channel:
+        key = (service, role)
+        if key not in self._channels:
+            self._channels[key] = self.open(service, party_tls(self._world, role))
+        return self._channels[key]
+
+    def open(self, service: str, tls: TlsFiles) -> grpc.Channel:
+        return self.open_with(service, channel_credentials(read_material(tls)))
+
+    def open_with(self, service: str, credentials: grpc.ChannelCredentials) -> grpc.Channel:
+        options = [
+            ("grpc.ssl_target_name_override", service_dns_name(service)),
+            ("grpc.enable_retries", 0),
+        ]
+        address = getattr(self._world.system.addresses, service)
+        return grpc.secure_channel(address, credentials, options)
+
+    def close(self) -> None:
+        for channel in self._channels.values():
+            channel.close()
+
+    def ask(
+        self, method: Method, role: str, data: bytes, timeout: float | None = DEADLINE_S
+    ) -> Refusal | bytes:
+        """The answer, or the refusal; of a stream what comes first."""
+        return call(self.channel(method.service, role), method, data, timeout)
+
+
+def call(
+    channel: grpc.Channel, method: Method, data: bytes, timeout: float | None = DEADLINE_S
+) -> Refusal | bytes:
+    stub: Any = (channel.unary_stream if method.streams else channel.unary_unary)(method.path)
+    try:
+        answer = stub(data, timeout=timeout)
+        return next(answer, b"") if method.streams else bytes(answer)
+    except grpc.RpcError as error:
+        return refusal(error)
+
+
+def refusal(error: Any) -> Refusal:
+    """Taken apart: a status of ours with exactly one ErrorInfo, and its every part as it must."""
+    status = rpc_status.from_call(error)
+    assert status is not None, f"no google.rpc.Status: {error.code()} {error.details()}"
+    infos = [d for d in status.details if d.Is(error_details_pb2.ErrorInfo.DESCRIPTOR)]
+    assert len(infos) == 1
+    info = error_details_pb2.ErrorInfo()
+    infos[0].Unpack(info)
+    assert info.domain == DOMAIN
+    reason = Reason[info.reason]
+    expected = TABLE[reason]
+    assert error.code().name == expected.status
+    assert status.code == code_pb2.Code.Value(expected.status)
+    assert status.message.startswith(expected.message)
+    assert info.metadata["fix"] == expected.fix
+    assert "\n" not in info.metadata["fix"]
+    assert reason is not Reason.INTERNAL
+    return Refusal(error.code(), reason, dict(info.metadata))
+
+
+def counts(world: World) -> dict[str, int]:
+    """Rows of every table of every service, and the ledger's size."""
+    found = {}
+    for service in SERVICES:
+        path = world.sandbox.data(service) / f"{service}.sqlite3"
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
+            names = [r[0] for r in db.execute("SELECT name FROM sqlite_master WHERE type='table'")]
+            for name in names:
+                rows = db.execute(f'SELECT count(*) FROM "{name}"').fetchone()[0]
+                found[f"{service}.{name}"] = rows
+    del found["consent.refused_look"]
+    return found
+
+
+@pytest.fixture(scope="module")
+def wire(world: World) -> Iterator[Wire]:
+    # Something is there that could change.
+    world.accepted(world.grant(world.person()))
+    found = Wire(world)
+    yield found
+    found.close()
+
+
+@pytest.fixture(autouse=True)
+def _nothing_changes(world: World, wire: Wire, request: pytest.FixtureRequest) -> Iterator[None]:
+    before = counts(world)
+    assert before["consent.ledger_leaf"] > 0
+    yield
+    assert counts(world) == before
+
+
+def every(methods: list[Method]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("method", methods, ids=[m.path[10:] for m in methods])
+
+
+@every(METHODS)
+def test_every_role(wire: Wire, method: Method) -> None:
+    """Who may call hears that the bytes are no message; everybody else nothing about them."""
+    for role in sorted(ROLES):
+        found = wire.ask(method, role, GARBAGE)
+        assert isinstance(found, Refusal)
+        if role in method.allowed:
+            assert (found.reason, found.code.name) == (Reason.MALFORMED, "INVALID_ARGUMENT"), role
+        else:
+            assert (found.reason, found.code.name) == (Reason.NOT_ALLOWED, "PERMISSION_DENIED"), (
+                role
+            )
+            assert found.metadata.keys() == {"fix"}, "no word about what was asked"
+
+
+@every(METHODS)
+def test_a_field_of_a_wrong_shape_is_named(wire: Wire, method: Method) -> None:
+    tried = 0
+    for path, message in wrong(method.request):
+        data = message.SerializeToString()
+        if len(data) > method.limit:
+            continue
+        found = wire.ask(method, method.role, data)
+        assert isinstance(found, Refusal), path
+        assert found.reason is Reason.MALFORMED, path
+        named = found.metadata["field"]
+        assert path.startswith(named) or named.startswith(path), (path, named)
+        assert "Maria" not in str(found.metadata)
+        tried += 1
+    assert tried or not method.request.DESCRIPTOR.fields
+
+
+@every(METHODS)
+def test_an_empty_request_names_what_is_missing(wire: Wire, method: Method) -> None:
+    if all(not _required(method, field) for field in method.request.DESCRIPTOR.fields_by_name):
+        return
+    found = wire.ask(method, method.role, b"")
+    assert isinstance(found, Refusal)
+    assert found.reason is Reason.MALFORMED
+    assert found.metadata["field"] in method.request.DESCRIPTOR.fields_by_name
+
+
+def _required(method: Method, field: str) -> bool:
+    message = sample(method.request)
+    message.ClearField(field)
+    return bool(protovalidate.collect_violations(message))
+
+
+@every(METHODS)
+def test_an_unknown_field(wire: Wire, method: Method) -> None:
+    """Else right, so that only this can be why; and inside of every message that it holds."""
+    message = sample(method.request)
+    for data in (message.SerializeToString() + UNKNOWN_FIELD, *_unknown_inside(method.request)):
+        found = wire.ask(method, method.role, data)
+        assert isinstance(found, Refusal)
+        assert found.reason is Reason.MALFORMED
+        assert "not known" in found.metadata["detail"]
+
+
+def _unknown_inside(kind: type[Message]) -> Iterator[bytes]:
+    for field in kind.DESCRIPTOR.fields:
+        if field.message_type is None or field.name in ("expires_at", "erase_by"):
+            continue
+        message = sample(kind)
+        part = getattr(message, field.name)
+        (part[0] if field.is_repeated else part).MergeFromString(UNKNOWN_FIELD)
+        yield message.SerializeToString()
+
+
+@every(METHODS)
+def test_an_oversized_request(wire: Wire, method: Method) -> None:
+    found = wire.ask(method, method.role, bytes(method.limit + 1))
+    assert isinstance(found, Refusal)
+    assert found.reason is Reason.TOO_LARGE
+    assert found.metadata["limit_bytes"] == str(method.limit)
+
+
+@every([m for m in METHODS if not m.streams])
+@pytest.mark.parametrize("seconds", [None, 90.0])
+def test_no_deadline_or_too_long_a_one(wire: Wire, method: Method, seconds: float | None) -> None:
+    message = sample(method.request)
+    found = wire.ask(method, method.role, message.SerializeToString(), seconds)
+    assert isinstance(found, Refusal)
+    assert found.reason is Reason.DEADLINE_INVALID
+
+
+@every([m for m in METHODS if m.name not in SUCCEEDS | NOTHING_FOUND])
+def test_what_does_not_exist_is_refused_with_a_reason(wire: Wire, method: Method) -> None:
+    """A request of the right shape about nothing that exists: never INTERNAL, never taken."""
+    for role in sorted(method.allowed):
+        found = wire.ask(method, role, sample(method.request).SerializeToString())
+        assert isinstance(found, Refusal), role
+
+
+@every([m for m in METHODS if m.allowed == {"agency"} and m.name not in NOTHING_FOUND])
+def test_an_agency_that_nobody_enrolled(
+    world: World, wire: Wire, method: Method, stranger: Path
+) -> None:
+    """It has a certificate of the right authority, and no more."""
+    with wire.open(method.service, TlsFiles.in_dir(stranger)) as channel:
+        found = call(channel, method, sample(method.request).SerializeToString())
+    assert isinstance(found, Refusal)
+
+
+@pytest.fixture(scope="module")
+def stranger(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("stranger")
+    liars.second_certificate(world, folder, "agency/agency-zz")
+    return folder
+
+
+@pytest.mark.parametrize("name", ["ListAgencyGrants", "ListReferrals", "ListProtocols"])
+def test_an_agency_that_nobody_enrolled_sees_nothing(wire: Wire, stranger: Path, name: str) -> None:
+    method = next(m for m in METHODS if m.name == name)
+    with wire.open(method.service, TlsFiles.in_dir(stranger)) as channel:
+        assert call(channel, method, b"") == b""
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_certificates_that_name_nobody(
+    world: World, wire: Wire, service: str, tmp_path: Path
+) -> None:
+    """Of our authority, of another, or none: nobody gets as far as a method."""
+    method = next(m for m in METHODS if m.service == service)
+    ours = liars.authority(world)
+    uris = {
+        "no name": [],
+        "another trust domain": ["spiffe://elsewhere.example/agency/agency-a"],
+        "two names": [
+            f"spiffe://{TRUST_DOMAIN}/agency/agency-a",
+            f"spiffe://{TRUST_DOMAIN}/operator/{service}",
+        ],
+        "an unknown service": [f"spiffe://{TRUST_DOMAIN}/service/nothing"],
+        "an agency with a path": [f"spiffe://{TRUST_DOMAIN}/agency/agency-a/x"],
+    }
+    for what, names in uris.items():
+        sans = [x509.UniformResourceIdentifier(name) for name in names]
+        files = ours.issue_raw(tmp_path / what, sans)
+        with wire.open(service, files) as channel:
+            found = call(channel, method, GARBAGE)
+        assert isinstance(found, Refusal), what
+        assert found.reason is Reason.UNAUTHENTICATED, what
+    other = DevCa.create(tmp_path / "authority")
+    files = other.issue(tmp_path / "foreign", f"spiffe://{TRUST_DOMAIN}/agency/agency-a")
+    material = read_material(files)
+    ca = world.party("agency-a").tls.ca.read_bytes()
+    for credentials in (
+        grpc.ssl_channel_credentials(ca, material.key, material.cert),
+        grpc.ssl_channel_credentials(ca),
+    ):
+        with wire.open_with(service, credentials) as channel:
+            stub: Any = channel.unary_unary(method.path)
+            with pytest.raises(grpc.RpcError) as caught:
+                stub(GARBAGE, timeout=DEADLINE_S)
+        error: Any = caught.value
+        assert error.code() is grpc.StatusCode.UNAVAILABLE, "no connection at all"
+
+
+def test_a_method_that_is_not_there(wire: Wire) -> None:
+    for service in SERVICES:
+        there = next(m for m in METHODS if m.service == service)
+        path = there.path.rsplit("/", 1)[0] + "/RecallAnswer"
+        missing = Method(service, path, there.request, False, frozenset(), 0)
+        found = wire.ask(missing, "agency", b"")
+        assert isinstance(found, Refusal)
+        assert found.reason is Reason.NOT_BUILT

@@ -1,0 +1,490 @@
+"""Twenty strings of hers, planted wherever a caller can put one, and then looked for everywhere.
+
+They may stand in one place only: in the hands of the agency to which she let them be sent.
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import grpc
+import pytest
+from nats.errors import Error as NatsError
+from safehand.consent.v1 import consent_pb2, ledger_pb2
+from safehand.intake.v1.intake_pb2 import Child, IntakeForm
+from safehand.referral.v1 import directory_pb2, referral_pb2
+from safehand_bus import provision, topology
+from safehand_bus.connection import Connection, Counters, connect
+from safehand_cli.sandbox import SERVICES
+from safehand_client import Fetched, SurvivorClient
+from safehand_core import ids
+from safehand_core.entropy import SystemEntropy
+from safehand_core.errors import SafehandError
+from safehand_core.words import CATEGORIES
+from safehand_formats import signing
+from safehand_formats.release_request import CONTEXT as RELEASE_CONTEXT
+from safehand_rpc.ca import service_dns_name
+from safehand_rpc.tls import channel_credentials, read_material
+
+from tests.harness.world import Person, World, eventually
+from tests.privacy.scanner import Scanner, disguises, files
+
+CANARIES: Final = {
+    "preferred name": "Zoraquiel Testina",
+    "full name": "Zoraquiel Marivonne Canarydottir",
+    "contact": "+999-555-0142-77",
+    "contact mail": "zq.canary@refuge.invalid",
+    "contact rule": "ring twice then whisper Quillfeather",
+    "location": "14b Nightjar Terrace, Testhaven",
+    "health": "hemoglobin variant Canarium-9",
+    "events": "he locked the Lapwing door on Sunday",
+    "papers": "visa X-CANARY-48213-U",
+    "child": "Ottoline-Bee Canarychild",
+    "child's needs": "inhaler named Puffbird",
+    "money": "debt of 4711 florins to Shrikebank",
+    "safety plan": "meet at the Kittiwake bridge",
+    "language detail": "speaks only Upper Wheatearish",
+    "lower case name": "maribel canarista vogel",
+    "beyond ASCII": "Żaneta Ćanaryńska",
+    "worker's name": "Social Worker Hoopoe Canaby",
+    "exception text": "Traceback Bitterncanary",
+}
+"""Fictional. With her card number and her PIN, which a run makes, they are twenty."""
+
+FORM: Final = IntakeForm(
+    need_code="legal",
+    language="es",
+    area="Test County",
+    preferred_name=CANARIES["preferred name"],
+    full_name=CANARIES["full name"],
+    safe_contact=f"{CANARIES['contact']} {CANARIES['contact mail']}",
+    safe_contact_rule=CANARIES["contact rule"],
+    current_location=CANARIES["location"],
+    health_needs=CANARIES["health"],
+    events_own_words=CANARIES["events"],
+    papers=CANARIES["papers"],
+    children=[Child(name=CANARIES["child"], age_years=7, needs=CANARIES["child's needs"])],
+    money_work=CANARIES["money"],
+    safety_plan=f"{CANARIES['safety plan']} {CANARIES['beyond ASCII']}",
+    language_access_detail=f"{CANARIES['language detail']} {CANARIES['lower case name']}",
+)
+SERVICE: Final = "test-svc-family"
+PURPOSE: Final = "legal"
+WORKER: Final = "worker-canary-77"
+"""An opaque reference, as it should be: she sees it, and the ledger's bodies hold it."""
+
+
+@dataclass
+class Flown:
+    """What was left behind by a full run with every canary in it."""
+
+    world: World
+    person: Person
+    grant: str
+    referral: str
+    answers: list[bytes] = field(default_factory=list)
+    """Every refusal as it came over the wire: details, trailers, and our client's own words."""
+    opened: list[IntakeForm] = field(default_factory=list)
+
+    @property
+    def strings(self) -> dict[str, str]:
+        return {**CANARIES, "card": self.person.card, "pin": self.person.pin}
+
+    @property
+    def scanner(self) -> Scanner:
+        return Scanner(self.strings)
+
+
+@pytest.fixture(scope="module")
+def flown(world: World) -> Flown:
+    person = world.person()
+    world.referral_operator.set_service_needs(SERVICE, tuple(CATEGORIES))
+    grant = world.grant(person, tuple(CATEGORIES))
+    sent = world.agency_a.send(
+        grant=grant,
+        recipient="agency-b",
+        purpose=PURPOSE,
+        service=SERVICE,
+        form=FORM,
+        categories=tuple(CATEGORIES),
+    )
+    found = Flown(world, person, grant, sent.referral)
+    b = world.agency_b
+    fetched = b.fetch(sent.referral)
+    b.confirm_delivery(sent.referral)
+    b.acknowledge(sent.referral)
+    refused(found, b.open, fetched, "NAME", worker_ref=WORKER)
+    b.accept(fetched)
+    for category in CATEGORIES:
+        found.opened.append(b.open(fetched, category, worker_ref=WORKER).form)
+    plant_in_person(found)
+    plant_in_documents(found, fetched)
+    plant_on_the_wire(found)
+    with world.session(person) as her:
+        her.stop(grant)
+        refused(found, b.open, fetched, "NAME", worker_ref=WORKER)
+        her.looks()
+        her.verified_receipt(grant)
+        her.stop(grant, destroy_now=True)
+    eventually(
+        lambda: any(d.event.resource == f"grants/{grant}" for d in deliveries(world)),
+        "the end of the grant reached agency B",
+    )
+    return found
+
+
+def deliveries(world: World) -> list[Any]:
+    found: list[Any] = []
+    while page := world.agency_b.deliveries(found[-1].cursor if found else 0):
+        found += page
+    return found
+
+
+def refused(flown: Flown, act: Callable[..., object], *args: object, **named: object) -> None:
+    """``act`` must be refused; what the client says about it is kept."""
+    with pytest.raises(SafehandError) as caught:
+        act(*args, **named)
+    error = caught.value
+    flown.answers.append(f"{error!r} {error} {vars(error)}".encode())
+
+
+# --- planting ------------------------------------------------------------------------------------
+
+
+def plant_in_person(flown: Flown) -> None:
+    """Names where references belong, and her numbers where they are wrong."""
+    world, person, a = flown.world, flown.person, flown.world.agency_a
+    for name in ("full name", "lower case name", "beyond ASCII", "contact mail"):
+        text = CANARIES[name]
+        refused(flown, a.register_subject, text, person.card, person.pin)
+        refused(flown, a.grants, text)
+    refused(flown, a.register_subject, person.card, person.card, person.pin)
+    refused(flown, a.register_subject, f"ref-{person.card}", person.card, person.pin)
+    wrong = str((int(person.pin) + 1) % 10**6).rjust(6, "0")
+    refused(flown, a.register_subject, "test-ref-other", person.card, wrong)
+    her = SurvivorClient(world.party("her"))
+    try:
+        refused(flown, her.sign_in, person.card, wrong)
+        refused(flown, her.sign_in, person.card, person.card)
+        refused(flown, her.sign_in, CANARIES["full name"], person.pin)
+        her.sign_in(person.card, person.pin)
+        for field_name in ("releasing", "recipient", "purpose", "language", "given_how", "present"):
+            terms: dict[str, Any] = {
+                "releasing": "agency-a",
+                "recipient": "agency-b",
+                "purpose": PURPOSE,
+                "categories": ["CARD"],
+                field_name: CANARIES["full name"],
+            }
+            refused(flown, her.grant, **terms)
+        refused(
+            flown,
+            her.grant,
+            releasing="agency-a",
+            recipient="agency-b",
+            purpose=PURPOSE,
+            categories=[CANARIES["health"]],
+        )
+    finally:
+        her.close()
+
+
+def plant_in_documents(flown: Flown, fetched: Fetched) -> None:
+    """Inside signed documents, tokens, page tokens, answers and searches."""
+    world, stubs, b = flown.world, flown.world.agency_b.stubs, flown.world.agency_b
+    refused(flown, b.open, fetched, "NAME", worker_ref=CANARIES["worker's name"])
+    # Our client would not even sign that: here is one that does.
+    look = b.prepare_look(fetched, "NAME", worker_ref=WORKER)
+    named = look.signed.request_bytes.replace(WORKER.encode(), CANARIES["worker's name"].encode())
+    signed = consent_pb2.ReleaseKeyRequest(
+        request=named,
+        signature=signing.sign(b.identity, RELEASE_CONTEXT, named),
+        outer_wrap=fetched.parts[look.request.part].outer_wrap,
+    )
+    refused(flown, stubs.consent.ReleaseKey, signed, timeout=5)
+    refused(flown, b.complete, fetched.referral, CANARIES["exception text"])
+    refused(flown, b.decline, fetched, CANARIES["events"])
+    for text in CANARIES.values():
+        junk = f'{{"v":1,"worker_ref":"{text}","{text}":"{text}"}}'.encode()
+        for request in (
+            consent_pb2.ReleaseKeyRequest(
+                request=junk, signature=bytes(64), outer_wrap=bytes(1196)
+            ),
+            consent_pb2.RecordAnswerRequest(request_id=new_id(), answer=junk, signature=bytes(64)),
+            consent_pb2.AuthorizeReferralRequest(
+                request_id=new_id(),
+                manifest=junk,
+                signature=bytes(64),
+                inner_wraps=[text.encode().ljust(1168)],
+                recipient_key_record=junk,
+                recipient_key_signature=bytes(64),
+            ),
+            consent_pb2.RegisterProtocolRequest(
+                request_id=new_id(), protocol=junk, signature_a=bytes(64), signature_b=bytes(64)
+            ),
+        ):
+            call = getattr(stubs.consent, type(request).__name__.removesuffix("Request"))
+            refused(flown, call, request, timeout=5)
+        create = referral_pb2.CreateReferralRequest(
+            request_id=new_id(),
+            token=text,
+            manifest=junk,
+            signature=bytes(64),
+            parts=[referral_pb2.SealedPart(ciphertext=junk, outer_wrap=bytes(1196))],
+        )
+        refused(flown, stubs.referral.CreateReferral, create, timeout=5)
+        refused(
+            flown,
+            stubs.referral.ListReferrals,
+            referral_pb2.ListReferralsRequest(page_token=text),
+            timeout=5,
+        )
+        append = ledger_pb2.AppendKeyRequest(request_id=new_id(), record=junk, signature=bytes(64))
+        refused(flown, stubs.ledger.AppendKey, append, timeout=5)
+        # Nothing is refused here: somebody looks for help in words of their own.
+        stubs.directory.SearchServices(
+            directory_pb2.SearchServicesRequest(need=text, area=text, eligibility=text), timeout=5
+        )
+    refused(
+        flown,
+        world.referral_operator.import_package,
+        "canary",
+        {"services.csv": CANARIES["full name"].encode()},
+    )
+    refused(
+        flown,
+        world.referral_operator.import_package,
+        "canary",
+        {CANARIES["papers"]: b"x"},
+    )
+
+
+def new_id() -> str:
+    return ids.new_request_id(SystemEntropy())
+
+
+@contextmanager
+def raw_channel(world: World, service: str, party: str) -> Iterator[grpc.Channel]:
+    """A channel of gRPC's own, to see everything that comes back."""
+    with grpc.secure_channel(
+        getattr(world.system.addresses, service),
+        channel_credentials(read_material(world.party(party).tls)),
+        [("grpc.ssl_target_name_override", service_dns_name(service))],
+    ) as channel:
+        yield channel
+
+
+def plant_on_the_wire(flown: Flown) -> None:
+    """In unknown fields, fields of the wrong type, method names, headers and oversized requests."""
+    paths = {
+        "consent": "/safehand.consent.v1.ConsentService/ListAgencyGrants",
+        "referral": "/safehand.referral.v1.ReferralService/GetReferral",
+        "notify": "/safehand.notify.v1.NotifyService/ListDeliveries",
+    }
+    for service, path in paths.items():
+        with raw_channel(flown.world, service, "agency-a") as channel:
+            for name, text in flown.strings.items():
+                raw = text.encode()
+                unknown = b"\xfa\x3e" + bytes([len(raw)]) + raw  # field 999
+                first = b"\x0a" + bytes([len(raw)]) + raw  # field 1 as a string
+                headers: list[tuple[str, str | bytes]] = [
+                    ("x-survivor", text.encode("ascii", "ignore").decode())
+                ]
+                headers += [("x-survivor-bin", raw), ("grpc-tags-bin", raw)]
+                # Digits alone have the shape of a reference, and ask about nobody.
+                shaped = () if text.isdigit() else (first,)
+                for data in (unknown, raw, raw * 20_000, *shaped):
+                    keep_refusal(flown, channel, path, data, headers)
+                if name == "full name":
+                    named = path.rsplit("/", 1)[0] + "/" + text.replace(" ", "")
+                    keep_refusal(flown, channel, named, unknown, headers)
+
+
+def keep_refusal(
+    flown: Flown, channel: grpc.Channel, path: str, data: bytes, headers: Sequence[Any]
+) -> None:
+    call: Any = channel.unary_unary(path)
+    try:
+        answer = call(data, timeout=5, metadata=headers)
+    except grpc.RpcError as error:
+        found: Any = error
+        said = (found.details(), found.trailing_metadata(), found.initial_metadata())
+        flown.answers.append(repr(said).encode())
+        flown.answers += [
+            value if isinstance(value, bytes) else value.encode()
+            for _, value in found.trailing_metadata() or ()
+        ]
+    else:
+        raise AssertionError(f"{path} took a request that nobody may take: {answer!r}")
+
+
+# --- looking -------------------------------------------------------------------------------------
+
+
+def test_there_are_twenty_and_they_were_opened_by_whom_she_chose(flown: Flown) -> None:
+    assert len(flown.strings) == 20
+    together = "\n".join(str(form) for form in flown.opened)
+    for name in ("full name", "contact", "location", "health", "child", "safety plan"):
+        assert CANARIES[name] in together
+    assert len(flown.answers) > 300
+
+
+def test_nothing_of_hers_is_in_any_file_or_file_name(flown: Flown) -> None:
+    """Databases and their WAL, logs, the bus's store, anchors, keystores, sealed drafts, sockets,
+    the agencies' own folders: everything below the sandbox."""
+    assert flown.scanner.tree(flown.world.sandbox.root) == {}
+    names = [path.name for path, _ in files(flown.world.sandbox.root)]
+    for expected in ("consent.sqlite3-wal", "referral.sqlite3", "notify.sqlite3", "consent.log"):
+        assert expected in names, "the scan must have seen the files that matter"
+    assert any(name.endswith(".sealed") for name in names)
+    assert any(name.endswith(".blk") for name in names)
+
+
+def test_nothing_of_hers_came_back_in_a_refusal(flown: Flown) -> None:
+    scanner = flown.scanner
+    assert [hit for answer in flown.answers for hit in scanner.hits(answer)] == []
+
+
+def test_nothing_of_hers_is_in_any_row_or_leaf(flown: Flown) -> None:
+    """Read through SQLite: what a page's layout splits is whole again."""
+    scanner = flown.scanner
+    rows = 0
+    for service in SERVICES:
+        for _, _, value in cells(flown.world, service):
+            rows += 1
+            assert scanner.hits(value) == []
+    assert rows > 500
+
+
+def test_nothing_of_hers_is_in_a_command_line_or_environment(flown: Flown) -> None:
+    scanner = flown.scanner
+    supervisor = flown.world.system.supervisor
+    for process in supervisor.names():
+        for name in ("cmdline", "environ"):
+            data = Path(f"/proc/{supervisor.pid(process)}/{name}").read_bytes()
+            assert data
+            assert scanner.hits(data) == []
+
+
+def test_the_bus_carries_types_and_nothing_else(flown: Flown) -> None:
+    """Every message of every stream, read as the bus keeps it."""
+    scanner = flown.scanner
+    found = messages(flown.world)
+    assert len(found) > 5
+    for subject, headers, data in found:
+        assert re.fullmatch(r"safehand\.v1\.(consent|referral)\.[a-z_]+", subject)
+        assert scanner.hits(repr((subject, headers)).encode() + data) == []
+        for value in (flown.grant, flown.referral, flown.person.subject_ref, "agency-", WORKER):
+            assert value not in subject
+
+
+def messages(world: World) -> list[tuple[str, dict[str, str], bytes]]:
+    found: list[tuple[str, dict[str, str], bytes]] = []
+
+    async def read() -> None:
+        nats = world.system.nats
+        seed = nats.directory / "provision.seed"
+        async with connect(nats.link(topology.PROVISIONER, seed), Counters()) as connection:
+            for stream in topology.STREAMS:
+                await read_stream(connection, stream.name)
+
+    async def read_stream(connection: Connection, name: str) -> None:
+        state = (await connection.js.stream_info(name)).state
+        for sequence in range(state.first_seq, state.last_seq + 1):
+            try:
+                message = await connection.js.get_msg(name, sequence)
+            except NatsError:
+                continue
+            found.append((message.subject or "", message.headers or {}, message.data or b""))
+
+    provision._run(read())
+    return found
+
+
+def cells(world: World, service: str) -> Iterator[tuple[str, str, bytes]]:
+    """``(table, column, value)`` of everything in a service's database."""
+    path = world.sandbox.data(service) / f"{service}.sqlite3"
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
+        db.row_factory = sqlite3.Row
+        tables = [row[0] for row in db.execute("SELECT name FROM sqlite_master WHERE type='table'")]
+        for table in tables:
+            for row in db.execute(f'SELECT * FROM "{table}"'):
+                for column in row.keys():  # noqa: SIM118  a Row iterates over its values
+                    value = row[column]
+                    data = value if isinstance(value, bytes) else str(value).encode()
+                    yield table, column, data
+
+
+# --- what is no canary, and still stays where it belongs -----------------------------------------
+
+
+def test_logs_name_no_party_no_grant_and_no_reference(flown: Flown) -> None:
+    logs = flown.world.logs() + (flown.world.sandbox.root / "nats" / "nats.log").read_bytes()
+    assert b"rpc.refused" in logs
+    digests = [d.event.resource.split("/")[1] for d in deliveries(flown.world)]
+    for value in ("agency-a", "agency-b", "test-ref-", WORKER, "worker-", *set(digests)):
+        assert value.encode() not in logs, value
+
+
+def test_the_referral_service_knows_no_person(flown: Flown) -> None:
+    """Not even by the reference that an agency has for her; nor who looked."""
+    tree = dict(files(flown.world.sandbox.party_dir("referral")))
+    assert any(flown.grant.encode() in data for data in tree.values()), "the scan works"
+    for path, data in tree.items():
+        for value in (flown.person.subject_ref, WORKER, "test-ref-"):
+            assert value.encode() not in data, path
+
+
+def test_notify_knows_names_of_resources_and_nothing_about_them(flown: Flown) -> None:
+    seen = 0
+    for table, column, value in cells(flown.world, "notify"):
+        if (table, column) == ("delivery", "resource"):
+            seen += value == f"grants/{flown.grant}".encode()
+            assert re.fullmatch(rb"(grants|referrals)/[0-9a-f]{32}", value)
+            continue
+        for text in (flown.grant, flown.referral, flown.person.subject_ref, WORKER, SERVICE):
+            assert text.encode() not in value, (table, column)
+        assert not any(word.encode() == value for word in (*CATEGORIES, PURPOSE))
+    assert seen
+
+
+# --- that the scanner would find them ------------------------------------------------------------
+
+
+def test_the_scanner_finds_every_canary_in_every_disguise(flown: Flown, tmp_path: Path) -> None:
+    scanner = flown.scanner
+    log = flown.world.sandbox.logs("consent").read_bytes()[-4000:]
+    assert scanner.hits(log) == []
+    for name, text in flown.strings.items():
+        for disguise, form in disguises(text).items():
+            if len(form) < 8 and disguise != "raw":
+                continue
+            planted = log + b' "' + form + b'"}'
+            assert any(hit.startswith(name) for hit in scanner.hits(planted)), (name, disguise)
+    home = tmp_path / "copy"
+    home.mkdir()
+    (home / "consent.log").write_bytes(log + CANARIES["papers"].lower().encode())
+    (home / f"x-{CANARIES['location']}.wake").touch()
+    assert set(scanner.tree(home)) == {"consent.log", f"x-{CANARIES['location']}.wake"}
+
+
+def test_the_scanner_finds_what_lies_in_a_database_and_its_log(
+    flown: Flown, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.sqlite3"
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("PRAGMA journal_mode=WAL")
+        db.execute("CREATE TABLE t (x TEXT, y BLOB)")
+        db.commit()
+        db.execute("INSERT INTO t VALUES (?, ?)", (CANARIES["events"], b"\0" * 9))
+        db.commit()
+        assert "events (raw)" in flown.scanner.tree(tmp_path)["a.sqlite3-wal"]
+    consent = Scanner({"known": flown.person.subject_ref})
+    hits = consent.tree(flown.world.sandbox.party_dir("consent") / "data")
+    assert hits, "her agency's reference is in consent's database, and the scan sees it"

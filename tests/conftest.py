@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.fault import summary
 from tests.harness.world import World, running
 
 settings.register_profile(
@@ -16,6 +17,15 @@ settings.register_profile(
     print_blob=True,
 )
 settings.load_profile("safehand")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what was killed where, if anything was."""
+    lines = summary.matrix(terminalreporter.stats.get("passed", ()))
+    if lines:
+        terminalreporter.section("SIGKILL matrix: after each, nothing lost, nothing twice")
+        for line in lines:
+            terminalreporter.write_line(line)
 
 
 @pytest.fixture(scope="session")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from safehand_core import failpoints
 
-from tests.fault import crash
+from tests.fault import crash, summary
 from tests.harness.world import World, eventually, running
 
 CELLS = [(point, name) for point, drives in crash.MATRIX.items() for name in drives]
@@ -27,7 +27,9 @@ def test_every_failpoint_is_in_the_matrix() -> None:
 
 
 @pytest.mark.parametrize(("point", "drive"), CELLS, ids=[f"{p}-{d}" for p, d in CELLS])
-def test_crash(shaken: World, point: str, drive: str) -> None:
+def test_crash(
+    shaken: World, record_property: Callable[[str, object], None], point: str, drive: str
+) -> None:
     process = crash.process_of(point)
     supervisor = shaken.system.supervisor
     scene = crash.Scene.set(shaken)
@@ -42,6 +44,7 @@ def test_crash(shaken: World, point: str, drive: str) -> None:
         supervisor.wait_ready(process)
     assert armed.returncode == -9
     KILLS[process, point] += 1
+    record_property(summary.KILL, f"{process} {point}")
     crash.gapless(shaken)
     report = shaken.fsck()
     assert report.ok, report.problems
@@ -50,7 +53,9 @@ def test_crash(shaken: World, point: str, drive: str) -> None:
 @pytest.mark.parametrize(
     "process", ["nats-server", "consent", "consent-worker", "referral", "referral-worker", "notify"]
 )
-def test_killed_at_any_moment(shaken: World, process: str) -> None:
+def test_killed_at_any_moment(
+    shaken: World, record_property: Callable[[str, object], None], process: str
+) -> None:
     scene = crash.Scene.set(shaken)
     before = shaken.system.supervisor.starts(process)
     shaken.system.supervisor.kill(process)
@@ -58,17 +63,13 @@ def test_killed_at_any_moment(shaken: World, process: str) -> None:
     crash.drive_release(scene)
     crash.drive_stop(scene)
     eventually(lambda: shaken.system.supervisor.starts(process) > before, "it was restarted")
-    KILLS[process, "any moment"] += 1
+    record_property(summary.KILL, f"{process} any-moment")
     crash.gapless(shaken)
     assert shaken.fsck().ok
 
 
-def test_the_matrix_has_no_empty_cell(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_matrix_has_no_empty_cell() -> None:
     wanted = {(crash.process_of(point), point) for point in failpoints.TABLE}
     if not KILLS:
         pytest.fail("run this file as a whole: the matrix is filled by the tests before")
-    with capsys.disabled():
-        print("\nprocess           failpoint                       kills")
-        for process, point in sorted(wanted):
-            print(f"{process:<17} {point:<32}{KILLS[process, point]:>4}")
     assert all(KILLS[cell] for cell in wanted)

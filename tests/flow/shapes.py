@@ -85,7 +85,7 @@ SAMPLES: Final[Mapping[str, Any]] = {
     "signature_b": bytes(64),
     "signature": bytes(64),
     "subject_ref": "test-ref-none",
-    "card_number": "000000000000",
+    "card_number": "000000000001",  # a wrong check digit
     "pin": "000000",
     "session": bytes(32),
     "grant": "0" * 32,
@@ -206,11 +206,11 @@ def _candidates(field: Any) -> list[Any]:
     if field.is_repeated:
         found: list[Any] = [[], list(SAMPLES[field.name]) * 70]
         return found + (
-            [[value] for value in text] if field.cpp_type == field.CPPTYPE_STRING else []
+            [[value] for value in text] if field.type == field.TYPE_STRING else []
         )
     if field.type == field.TYPE_BYTES:
         return [None, *data]
-    if field.cpp_type == field.CPPTYPE_STRING:
+    if field.type == field.TYPE_STRING:
         return [None, *text]
     if field.enum_type is not None:
         return [None, 99]

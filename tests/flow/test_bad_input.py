@@ -6,6 +6,7 @@ What each use case refuses for its own reasons is tested beside it; here is what
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
@@ -28,7 +29,7 @@ from safehand_rpc.tls import TlsFiles, channel_credentials, read_material
 
 from tests.flow import liars
 from tests.flow.shapes import METHODS, Method, sample, wrong
-from tests.harness.world import World
+from tests.harness.world import World, eventually
 
 GARBAGE: Final = b"\xff\xff\xff\xff"
 UNKNOWN_FIELD: Final = b"\xfa\x3e\x01x"
@@ -38,6 +39,7 @@ SUCCEEDS: Final = {
     "RegisterAgency",
     "RollKeys",
     "ConfirmClock",
+    "CloseSession",
     "GetCheckpoint",
     "GetConsistencyProof",
 }
@@ -53,6 +55,8 @@ NOTHING_FOUND: Final = {
     "SearchServices",
 }
 """Methods that answer the sample with what there is for the caller."""
+QUIET_S: Final = 0.5
+"""Seconds in which a row that is on its way would have been written."""
 DEADLINE_S: Final = 10.0
 
 
@@ -157,8 +161,16 @@ def counts(world: World) -> dict[str, int]:
 
 @pytest.fixture(scope="module")
 def wire(world: World) -> Iterator[Wire]:
-    # Something is there that could change.
+    # Something is there that could change; once its events have arrived nothing does.
     world.accepted(world.grant(world.person()))
+    seen: list[dict[str, int]] = []
+
+    def quiet() -> bool:
+        time.sleep(QUIET_S)
+        seen.append(counts(world))
+        return seen[-1] == seen[-2] if len(seen) > 1 else False
+
+    eventually(quiet, "nothing is on its way any more")
     found = Wire(world)
     yield found
     found.close()

@@ -202,6 +202,18 @@ RELEASE: Final[tuple[Guard, ...]] = (
         _T_RELEASE + "test_one_referral_gives_so_many_looks_an_hour",
     ),
     guard(
+        "release-repeat",
+        "a repeated release is decided anew, also by a service that was restarted",
+        _RELEASE,
+        "    before = earlier(txn.connection, asked.repeat)\n",
+        "    before = earlier(txn.connection, asked.repeat)\n"
+        "    if before is not None:\n"
+        "        txn.cite(int(str(before['index'])))\n"
+        "        return int(str(before['index']))\n",
+        "tests/consent/release/test_repeats.py::"
+        "test_a_repeat_after_a_stop_is_refused_by_what_is_on_record",
+    ),
+    guard(
         "refused-looks",
         "she sees who tried and was refused",
         _RELEASE,
@@ -386,6 +398,31 @@ HER: Final[tuple[Guard, ...]] = (
         " or row is None:\n",
         "        if row is None:\n",
         _T_SESSIONS + "test_a_wrong_card_and_a_wrong_pin_get_the_same_bytes",
+    ),
+    guard(
+        "session-hashed",
+        "a copy of the database holds no session that could be used",
+        _SRC + "sessions.py",
+        "    return hashlib.sha256(secret).digest()\n",
+        "    return secret\n",
+        _T_SESSIONS + "test_a_session_is_not_in_the_database",
+    ),
+    guard(
+        "card-pepper",
+        "a copy of the database alone does not tell whose card is in it",
+        _SRC + "cards.py",
+        '        return hmac.digest(self._card_pepper, card_number.encode("ascii"), "sha256")\n',
+        '        return hmac.digest(b"", card_number.encode("ascii"), "sha256")\n',
+        "tests/consent/test_subjects.py::test_without_the_peppers_the_same_card_is_another_subject",
+    ),
+    guard(
+        "same-work",
+        "a wrong card cannot be told from a wrong PIN by the time it takes",
+        _SRC + "cards.py",
+        "        try:\n            self._hasher.verify(pin_hash or self._dummy_hash,",
+        "        if pin_hash is None:\n            return False\n"
+        "        try:\n            self._hasher.verify(pin_hash,",
+        _T_SESSIONS + "test_a_wrong_card_and_a_wrong_pin_take_the_same_work",
     ),
     guard(
         "throttle",

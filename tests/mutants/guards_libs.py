@@ -305,6 +305,14 @@ RPC: Final[tuple[Guard, ...]] = (
         _T_CHAIN + "test_a_call_without_a_deadline_is_refused",
     ),
     guard(
+        "page-token",
+        "a page token is good for one caller and one list",
+        _RPC + "paging.py",
+        "        if not hmac.compare_digest(tag, self._tag(position, request, scope)):\n",
+        "        if False:\n",
+        "tests/rpc/test_paging.py::test_another_caller_argument_message_or_key_makes_it_useless",
+    ),
+    guard(
         "one-uri-san",
         "a certificate names exactly one party",
         _RPC + "identity.py",
@@ -371,6 +379,14 @@ STORE: Final[tuple[Guard, ...]] = (
         "            if event.sequence != place:\n",
         "            if False:\n",
         "tests/bus/test_consumer.py::test_a_source_that_skips_is_not_believed",
+    ),
+    guard(
+        "deliveries-of-one-agency",
+        "an agency follows its own events and nobody else's",
+        "services/notify/src/safehand_notify_service/deliveries.py",
+        '    .where(DELIVERY.c.agency == bindparam("agency"), DELIVERY.c.cursor',
+        '    .where(bindparam("agency") != "", DELIVERY.c.cursor',
+        "tests/notify/test_follow.py::test_each_agency_sees_its_own_events_and_no_others",
     ),
     guard(
         "secret-file-modes",

@@ -63,6 +63,9 @@ class Sandbox:
         """Make authority and parties where they do not exist yet."""
         self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
         (self.root / MARKER).touch()
+        self._private(self.root / "parties")
+        for name in (*SERVICES, *AGENCIES, "her", "oversight"):
+            self._private(self.party_dir(name))
         if (self.authority / "ca.pem").exists():
             authority = DevCa.load(self.authority)
         else:

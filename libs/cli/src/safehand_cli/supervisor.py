@@ -24,7 +24,7 @@ from safehand_core.reasons import Reason
 
 START_S = 30.0
 """Seconds until a child must be ready: a cold start imports gRPC from a slow disk."""
-STOP_S = 10.0
+STOP_S = 15.0
 """Seconds for a drain on SIGTERM before SIGKILL."""
 RESTART_S = 0.2
 """Seconds before the first restart of a child that died; doubled each time up to RESTART_MAX_S."""
@@ -207,7 +207,9 @@ class Supervisor:
             if now - child.started_at < child.backoff:
                 continue
             child.backoff = min(child.backoff * 2, RESTART_MAX_S)
-            self._spawn(child)
+            # A full disk must not end this thread: all children would die with it.
+            with contextlib.suppress(OSError):
+                self._spawn(child)
 
     def _settle(self) -> None:
         for child in list(self._children.values()):

@@ -78,6 +78,16 @@ def _require_untouched(context: Any) -> None:
         raise RuntimeError("a handler set a status code")
 
 
+def _first(requests: Iterator[bytes]) -> bytes:
+    """The one request of a unary call; raises MALFORMED or UNAVAILABLE where it never came."""
+    try:
+        for raw in requests:
+            return raw
+    except grpc.RpcError:
+        raise SafehandError(Reason.UNAVAILABLE, "the call ended before its request") from None
+    raise SafehandError(Reason.MALFORMED, "there is no request")
+
+
 def abort(context: Any, refusal: grpc.Status) -> Never:
     """End a threaded RPC with a status that ``status`` made."""
     context.abort_with_status(refusal)
@@ -98,15 +108,24 @@ class Chain:
         self._clock = clock
 
     def unary(
-        self, method: Method, behaviour: Handler, serialize: Callable[[Any], bytes]
-    ) -> Callable[[bytes, Any], bytes]:
-        """One request, one answer, on a thread."""
+        self,
+        method: Method,
+        behaviour: Handler,
+        serialize: Callable[[Any], bytes],
+        *,
+        reads_late: bool = False,
+    ) -> Callable[[Any, Any], bytes]:
+        """One request, one answer, on a thread.
 
-        def handle(raw: bytes, context: Any) -> bytes:
+        With ``reads_late`` gRPC hands over an iterator of requests, not a request: who may not
+        call is refused before it sent one, and the deadline bounds how long it is waited for.
+        """
+
+        def handle(given: Any, context: Any) -> bytes:
             outcome = Outcome(method.path, self._clock)
             try:
                 call = outcome.call = self._rules.admit(method, context)
-                request = parse(method, raw)
+                request = parse(method, _first(given) if reads_late else given)
                 with _as_current(call):
                     response = behaviour(request, context)
                 _require_untouched(context)

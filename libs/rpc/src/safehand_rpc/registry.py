@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import grpc
@@ -12,6 +13,7 @@ from safehand_core.reasons import Reason
 
 from safehand_rpc.chain import Chain
 from safehand_rpc.checks import Rules
+from safehand_rpc.lanes import own_threads
 from safehand_rpc.policy import EXEMPT, method_path, methods_of, require_total
 
 Served = tuple[Callable[[Any, Any], None], Any, ServiceDescriptor]
@@ -45,14 +47,23 @@ def _paths(handlers: Handlers) -> frozenset[str]:
     return frozenset(method_path(s, m) for s, methods in handlers.items() for m in methods)
 
 
-def wrap(services: Sequence[Served], rules: Rules, chain: Chain, *, aio: bool) -> Handlers:
-    """Every method of every service inside the chain.
+def wrap(
+    services: Sequence[Served],
+    rules: Rules,
+    chain: Chain,
+    *,
+    aio: bool,
+    lanes: Mapping[str, ThreadPoolExecutor] | None = None,
+) -> Handlers:
+    """Every method of every service inside the chain; ``lanes``: method path → its own threads.
 
     Raises CONFIG_INVALID where the policy table is not exactly the served methods, or a method
     takes a stream of requests: the chain has no rules for those.
     """
     require_total([descriptor for _, _, descriptor in services], rules.allowed)
     _require_served(rules.method_max_bytes, rules.allowed)
+    lanes = lanes or {}
+    _require_served(lanes, rules.allowed)
     wrapped: Handlers = {}
     for add, servicer, descriptor in services:
         handlers = record(add, servicer)
@@ -68,6 +79,7 @@ def wrap(services: Sequence[Served], rules: Rules, chain: Chain, *, aio: bool) -
                 rules.method(descriptor, method),
                 chain,
                 aio=aio,
+                lane=lanes.get(method_path(descriptor.full_name, method.name)),
             )
             for method in descriptor.methods
         }
@@ -79,12 +91,14 @@ def _require_served(named: Iterable[str], served: Mapping[str, Any]) -> None:
     if unknown:
         raise SafehandError(
             Reason.CONFIG_INVALID,
-            "a size limit names a method that is not served",
+            "a size limit or a lane names a method that is not served",
             metadata={"unserved": ", ".join(unknown)},
         )
 
 
-def _wrap_one(handler: Any, method: Any, chain: Chain, *, aio: bool) -> Any:
+def _wrap_one(
+    handler: Any, method: Any, chain: Chain, *, aio: bool, lane: ThreadPoolExecutor | None
+) -> Any:
     if handler.request_streaming:
         raise SafehandError(
             Reason.CONFIG_INVALID,
@@ -96,6 +110,10 @@ def _wrap_one(handler: Any, method: Any, chain: Chain, *, aio: bool) -> Any:
         stream = chain.stream_aio if aio else chain.stream
         behaviour: Any = stream(method, handler.unary_stream, serialize)
         return grpc.unary_stream_rpc_method_handler(behaviour)
+    if lane is not None:
+        behaviour = chain.unary(method, handler.unary_unary, serialize, reads_late=True)
+        own_threads(behaviour, lane)
+        return grpc.stream_unary_rpc_method_handler(behaviour)
     unary = chain.unary_aio if aio else chain.unary
     return grpc.unary_unary_rpc_method_handler(unary(method, handler.unary_unary, serialize))
 

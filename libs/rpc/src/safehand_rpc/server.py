@@ -21,6 +21,7 @@ from safehand_core.reasons import Reason
 from safehand_rpc.chain import Chain, NoSuchMethod
 from safehand_rpc.checks import DEADLINE_MAX_S, MESSAGE_BYTES, Rules
 from safehand_rpc.health import Health, HealthState
+from safehand_rpc.lanes import Admission, CountingPool, Lane
 from safehand_rpc.policy import Policy
 from safehand_rpc.registry import Served, record, register, register_exempt, wrap
 from safehand_rpc.tls import TlsFiles, server_credentials
@@ -53,7 +54,7 @@ def server_options(
         ("grpc.max_receive_message_length", rules.largest() + TRANSPORT_SLACK_BYTES),
         ("grpc.max_connection_age_ms", int(connection_age_s * 1000)),
         ("grpc.max_connection_age_grace_ms", int(connection_grace_s * 1000)),
-        ("grpc.http2.min_recv_ping_interval_without_data_ms", MIN_PING_INTERVAL_MS),
+        ("grpc.http2.min_ping_interval_without_data_ms", MIN_PING_INTERVAL_MS),
     ]
 
 
@@ -72,11 +73,11 @@ class RunningServer:
         self,
         server: grpc.Server,
         port: int,
-        pool: ThreadPoolExecutor,
+        pools: Sequence[ThreadPoolExecutor],
         health: HealthState,
     ) -> None:
         self._server = server
-        self._pool = pool
+        self._pools = pools
         self._health = health
         self._stopped = threading.Event()
         self.port = port
@@ -99,7 +100,8 @@ class RunningServer:
         if not self._stopped.is_set():
             time.sleep(settle_s)
         self._server.stop(grace_s).wait()
-        self._pool.shutdown(wait=False)
+        for pool in self._pools:
+            pool.shutdown(wait=False)
         self._stopped.set()
 
     def wait(self, timeout_s: float | None = None) -> bool:
@@ -116,6 +118,7 @@ def build_server(
     address: str = "127.0.0.1:0",
     reflection: bool = False,
     threads: int = THREADS,
+    lanes: Sequence[Lane] = (),
     max_message_bytes: int = MESSAGE_BYTES,
     method_max_bytes: Mapping[str, int] | None = None,
     maximum_concurrent_rpcs: int | None = None,
@@ -132,9 +135,11 @@ def build_server(
         address: ``host:port``; port 0 picks one.
         reflection: serve the schema too (sandbox only).
         threads: worker threads.
+        lanes: methods with threads of their own, which no other call and no limit keeps out.
         max_message_bytes: limit of a request in bytes.
         method_max_bytes: method path → another limit in bytes.
-        maximum_concurrent_rpcs: calls in work and waiting; further ones are refused at once.
+        maximum_concurrent_rpcs: calls in work and waiting, lanes not counted; further ones are
+            refused at once.
         connection_age_s, connection_grace_s: see the constants.
 
     Raises:
@@ -142,14 +147,22 @@ def build_server(
             TLS files that do not fit together, or an address that is taken.
     """
     rules = Rules(policy, max_message_bytes, method_max_bytes or {})
-    wrapped = wrap(services, rules, Chain(rules, clock), aio=False)
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="rpc")
+    pool = CountingPool(threads, "rpc")
+    own = {
+        method: made
+        for lane in lanes
+        for made in [ThreadPoolExecutor(lane.threads, thread_name_prefix="lane")]
+        for method in lane.methods
+    }
+    wrapped = wrap(services, rules, Chain(rules, clock), aio=False, lanes=own)
+    most = maximum_concurrent_rpcs or threads * QUEUED_PER_THREAD
+    admission = Admission(frozenset(own), pool, most)
     server = grpc.server(
         pool,
+        interceptors=[admission],
         options=server_options(
             rules, connection_age_s=connection_age_s, connection_grace_s=connection_grace_s
         ),
-        maximum_concurrent_rpcs=maximum_concurrent_rpcs or threads * QUEUED_PER_THREAD,
     )
     names = [descriptor.full_name for _, _, descriptor in services]
     health = HealthState(names)
@@ -158,7 +171,8 @@ def build_server(
     if reflection:
         register_exempt(server, _reflection_handlers(names))
     server.add_generic_rpc_handlers((NoSuchMethod(clock, aio=False),))
-    return RunningServer(server, bind(server, address, tls), pool, health)
+    pools = [pool, admission.refusals, *set(own.values())]
+    return RunningServer(server, bind(server, address, tls), pools, health)
 
 
 def _reflection_handlers(names: Sequence[str]) -> dict[str, dict[str, Any]]:

@@ -17,6 +17,7 @@ from safehand_formats import signing
 from safehand_formats.note import NoteSigner
 from safehand_ledger.reader import LedgerReader
 from safehand_ledger.writer import LedgerWriter
+from safehand_rpc.lanes import Lane
 from safehand_rpc.paging import Pager
 from safehand_rpc.server import RunningServer, build_server
 from safehand_store import migrate
@@ -28,7 +29,7 @@ from safehand_consent_service.category_keys import KekRing
 from safehand_consent_service.context import Context
 from safehand_consent_service.gate import Gates
 from safehand_consent_service.hooks import Hooks
-from safehand_consent_service.policy import POLICY
+from safehand_consent_service.policy import HERS, POLICY, STOP
 from safehand_consent_service.refused_looks import RefusedLooks
 from safehand_consent_service.rpc import ConsentServicer
 from safehand_consent_service.rpc_ledger import LedgerServicer
@@ -43,6 +44,9 @@ PAGE_KEY: Final = "page-token"
 THREADS: Final = 16
 """A thread waits for each commit, and a stop may wait a second at its gate: more than one core of
 Python needs, so that neither keeps other calls out."""
+STOP_THREADS: Final = 16
+HER_THREADS: Final = 8
+"""Threads for stops alone, and for her other calls: whatever agencies do, she gets through."""
 
 
 class App:
@@ -177,6 +181,7 @@ def build(
         address=settings.listen,
         reflection=settings.profile != "production",
         threads=THREADS,
+        lanes=(Lane(STOP, STOP_THREADS), Lane(HERS, HER_THREADS)),
     )
     return App(context, server, settings, waker, sweep_every_s)
 

@@ -52,3 +52,7 @@ POLICY: Final[Policy] = {
     _LEDGER + "ListLeaves": _READERS,
     _LEDGER + "GetConsistencyProof": _HEAD_READERS,
 }
+
+STOP: Final = frozenset({_CONSENT + "StopGrant"})
+HERS: Final = frozenset(path for path, roles in POLICY.items() if roles == _PERSON) - STOP
+"""Her stop, and the rest of what she does, such as signing in before it."""

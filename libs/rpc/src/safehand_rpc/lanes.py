@@ -1,0 +1,79 @@
+"""Threads that some methods have for themselves, so that no other call keeps them out.
+
+gRPC has one pool for all methods, counts all calls alike, and a unary handler's thread waits for
+the request before anybody asks who calls: a few calls that never send it hold every thread, for
+as long as their caller likes. A method with a lane has threads of its own, is not counted, and
+its caller is checked before its request is read (``Chain.unary`` with ``reads_late``).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+from safehand_core.errors import SafehandError
+from safehand_core.reasons import Reason
+
+from safehand_rpc import status
+from safehand_rpc.chain import abort
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """``methods``: paths of unary methods; ``threads``: how many they share."""
+
+    methods: frozenset[str]
+    threads: int
+
+
+class CountingPool(ThreadPoolExecutor):
+    """A pool that knows how many of its calls are in work or waiting."""
+
+    def __init__(self, threads: int, prefix: str) -> None:
+        super().__init__(threads, thread_name_prefix=prefix)
+        self._counting = threading.Lock()
+        self.calls = 0
+
+    def submit(self, *args: Any, **kwargs: Any) -> Future[Any]:
+        with self._counting:
+            self.calls += 1
+        future = super().submit(*args, **kwargs)
+        future.add_done_callback(self._ended)
+        return future
+
+    def _ended(self, _: Future[Any]) -> None:
+        with self._counting:
+            self.calls -= 1
+
+
+class Admission(grpc.ServerInterceptor):
+    """Refuses a call at its arrival while ``most`` are in ``pool``; lanes are always let in."""
+
+    def __init__(self, lanes: frozenset[str], pool: CountingPool, most: int) -> None:
+        self._lanes = lanes
+        self._pool = pool
+        self._most = most
+
+        overloaded = status.to_grpc(SafehandError(Reason.OVERLOADED))
+
+        def refuse(_requests: Any, context: Any) -> bytes:
+            # No log line: a flood must not become a flood of lines.
+            abort(context, overloaded)
+
+        self.refusals = own_threads(refuse, ThreadPoolExecutor(1, thread_name_prefix="refuse"))
+        self._refusal: Any = grpc.stream_unary_rpc_method_handler(refuse)
+
+    def intercept_service(self, continuation: Callable[[Any], Any], details: Any) -> Any:
+        if self._pool.calls >= self._most and details.method not in self._lanes:
+            return self._refusal
+        return continuation(details)
+
+
+def own_threads(behaviour: Any, pool: ThreadPoolExecutor) -> ThreadPoolExecutor:
+    """Have gRPC run ``behaviour`` on ``pool``; returns the pool."""
+    behaviour.experimental_thread_pool = pool
+    return pool

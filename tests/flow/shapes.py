@@ -205,9 +205,7 @@ def _candidates(field: Any) -> list[Any]:
         return [[], [one] * 40] if field.is_repeated else [None]
     if field.is_repeated:
         found: list[Any] = [[], list(SAMPLES[field.name]) * 70]
-        return found + (
-            [[value] for value in text] if field.type == field.TYPE_STRING else []
-        )
+        return found + ([[value] for value in text] if field.type == field.TYPE_STRING else [])
     if field.type == field.TYPE_BYTES:
         return [None, *data]
     if field.type == field.TYPE_STRING:

@@ -20,6 +20,7 @@ from cryptography import x509
 from google.protobuf.message import Message
 from google.rpc import code_pb2, error_details_pb2
 from grpc_status import rpc_status
+from safehand.events.v1 import events_pb2
 from safehand_cli.sandbox import SERVICES
 from safehand_core.reasons import TABLE, Reason
 from safehand_rpc.ca import DevCa, service_dns_name
@@ -28,6 +29,7 @@ from safehand_rpc.status import DOMAIN
 from safehand_rpc.tls import TlsFiles, channel_credentials, read_material
 
 from tests.flow import liars
+from tests.flow.following import everything
 from tests.flow.shapes import METHODS, Method, sample, wrong
 from tests.harness.world import World, eventually
 
@@ -146,7 +148,10 @@ def refusal(error: Any) -> Refusal:
 
 
 def counts(world: World) -> dict[str, int]:
-    """Rows of every table of every service, and the ledger's size."""
+    """Rows of every table of every service, the ledger's among them.
+
+    Two tables are there to count refusals: tries with a card, and refused looks.
+    """
     found = {}
     for service in SERVICES:
         path = world.sandbox.data(service) / f"{service}.sqlite3"
@@ -155,14 +160,19 @@ def counts(world: World) -> dict[str, int]:
             for name in names:
                 rows = db.execute(f'SELECT count(*) FROM "{name}"').fetchone()[0]
                 found[f"{service}.{name}"] = rows
-    del found["consent.refused_look"]
+    del found["consent.refused_look"], found["consent.throttle"]
     return found
 
 
 @pytest.fixture(scope="module")
 def wire(world: World) -> Iterator[Wire]:
     # Something is there that could change; once its events have arrived nothing does.
-    world.accepted(world.grant(world.person()))
+    referral = world.accepted(world.grant(world.person())).referral
+    told = (events_pb2.EVENT_TYPE_REFERRAL_ACCEPTED, f"referrals/{referral}")
+    eventually(
+        lambda: told in [(d.event.type, d.event.resource) for d in everything(world.agency_a)],
+        "the sender heard of the acceptance",
+    )
     seen: list[dict[str, int]] = []
 
     def quiet() -> bool:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 import pytest
 from safehand.consent.v1 import consent_pb2 as pb
 from safehand.consent.v1 import consent_pb2_grpc
-from safehand_consent_service import release
+from safehand_consent_service import grant_leaves, release
 from safehand_core import failpoints
 from safehand_core.errors import SafehandError
 from safehand_core.reasons import Reason
@@ -157,6 +157,7 @@ def test_nothing_opens_after_a_stop(
 ) -> None:
     world = fresh_world
     monkeypatch.setattr(release, "LOOKS", 10**6)
+    monkeypatch.setattr(grant_leaves, "MOST", {})
     session = world.session()
     stories = [Story(world, session, seed) for seed in range(2)]
     by_grant = {story.grant: story.seen for story in stories}
@@ -170,7 +171,7 @@ def test_nothing_opens_after_a_stop(
     ]
     enough, latest = time.monotonic() + SECONDS, time.monotonic() + LATEST_S
     while time.monotonic() < latest and (
-        time.monotonic() < enough or not all(EXPECTED <= s.seen.outcomes.keys() for s in stories)
+        time.monotonic() < enough or not all(s.seen.outcomes.keys() >= EXPECTED for s in stories)
     ):
         time.sleep(0.05)
     for story in stories:
@@ -187,7 +188,7 @@ def test_nothing_opens_after_a_stop(
         check_answers(story.seen)
         check_ledger(order[story.grant])
         count = story.seen.outcomes
-        assert EXPECTED <= count.keys(), count
+        assert count.keys() >= EXPECTED, count
         assert count.keys() <= EXPECTED | {Reason.UNAVAILABLE}, count
         assert len(story.seen.handed) >= count["released"]
     vkey = world.app.context.ledger.vkey

@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from safehand.consent.v1 import consent_pb2 as pb
 from safehand.consent.v1 import consent_pb2_grpc
 from safehand_consent_service import release
+from safehand_consent_service.sweeper import forget
 from safehand_consent_service.tables import category_key, look, refused_look
 from safehand_core import canonical, failpoints
 from safehand_core.reasons import Reason
@@ -18,6 +19,7 @@ from safehand_formats.bodies import decode_body
 from safehand_formats.kinds import Kind
 from safehand_formats.leaf import Leaf, body_commitment
 from safehand_formats.release_request import SignedReleaseRequest
+from safehand_store import idempotency
 from safehand_store.engine import begin_read
 from sqlalchemy import func, select
 
@@ -331,6 +333,18 @@ def test_the_same_request_again_cites_its_entry_and_adds_none(world: World, sent
     assert again.receipt.index == first.receipt.index
     assert (again.receipt.leaf, again.receipt.body) == (first.receipt.leaf, first.receipt.body)
     assert again.inner_wrap == first.inner_wrap
+
+
+def test_the_same_request_is_one_look_for_ever(world: World, sent: Sent) -> None:
+    """Long after its idempotency row is forgotten: two leaves of one request break the ledger."""
+    request = world.release_request(sent)
+    first = world.agency(B).ReleaseKey(request)
+    world.clock.advance(idempotency.KEEP_S + DAY_S)
+    forget(world.app.context)
+    size = world.size
+    again = world.agency(B).ReleaseKey(request)
+    assert again.receipt.index == first.receipt.index
+    assert world.size == size
 
 
 def test_a_repeat_is_checked_all_over_again(

@@ -70,7 +70,8 @@ def authorise(
     MALFORMED, NOT_ALLOWED, CONSENT_MISSING (no such grant of the caller's, or another recipient),
     AGENCY_UNKNOWN, SIGNATURE_INVALID, PURPOSE_MISMATCH, SCOPE_EXCEEDED, PROTOCOL_MISSING,
     KEY_UNKNOWN, KEY_ENDS_TOO_SOON, EXPIRY_INVALID, MANIFEST_MISMATCH, CONSENT_ENDED,
-    ALREADY_EXISTS (the referral id is another manifest's), REFERRAL_CLOSED, REQUEST_ID_REUSED.
+    ALREADY_EXISTS (the referral id is another manifest's), REFERRAL_CLOSED, QUOTA_EXCEEDED,
+    REQUEST_ID_REUSED.
     """
     with begin_read(context.engine) as connection:
         manifest = _check_sender(connection, principal, sending.signed)

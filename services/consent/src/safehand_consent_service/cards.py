@@ -72,6 +72,15 @@ class Cards:
         """What a card is found by: 32 bytes."""
         return hmac.digest(self._card_pepper, card_number.encode("ascii"), "sha256")
 
+    def agency_tries(self, agency: str, card_number: str) -> bytes:
+        """The throttle's key for what one agency tries at one card: 32 bytes.
+
+        Apart from her own, or an agency that knows the number could keep her from signing in,
+        and so from stopping, by trying wrong PINs for ever.
+        """
+        text = f"{agency}/{card_number}"
+        return hmac.digest(self._card_pepper, text.encode("ascii"), "sha256")
+
     def pin_hash(self, pin: str) -> str:
         """What is stored of a PIN: an Argon2id string. Slow; call it outside of transactions."""
         return self._hasher.hash(self._peppered(pin))

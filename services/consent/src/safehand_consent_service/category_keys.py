@@ -200,8 +200,9 @@ class KekRing:
             keep = _require_current(connection)
             in_use = set(connection.execute(select(category_key.c.epoch).distinct()).scalars())
         for epoch in set(self._on_disk()) - in_use - {keep}:
-            self._path(epoch).unlink(missing_ok=True)
             with self._lock:
+                # Together: nobody finds the file and then cannot read it, or reads it back.
+                self._path(epoch).unlink(missing_ok=True)
                 self._keks.pop(epoch, None)
         fsync_directory(self._directory)
 

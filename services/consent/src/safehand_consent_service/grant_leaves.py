@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from safehand_core.canonical import Json
+from safehand_core.errors import SafehandError
+from safehand_core.reasons import Reason
 from safehand_formats.kinds import COUNTED, Kind, grant_tag
 from safehand_ledger.transaction import WriterTransaction
 from safehand_store.prepared import Prepared
@@ -32,6 +34,11 @@ _NEXT: Final = {
 if _NEXT.keys() != COUNTED:
     raise AssertionError("every counted kind has a column")
 
+MOST: Final[dict[Kind, int]] = {Kind.REFER: 500, Kind.DISCLOSE: 3000}
+"""How many leaves agencies may cause under one grant: her receipt holds them all, 2.2 KB each in a
+ledger of ten million, and an answer holds 8 MB. It leaves 1 MB for her own stops, which have no
+limit. Sixteen looks a day for as long as a grant can run; a new grant begins anew."""
+
 _NOTE: Final = Prepared(insert(grant_leaf))
 
 
@@ -39,13 +46,15 @@ def append(txn: WriterTransaction, row: Grant, kind: Kind, fields: dict[str, Jso
     """Append a leaf of ``kind`` to the grant ``row``; returns its index.
 
     ``fields`` is the body without ``kind``, ``grant``, ``counter`` and ``at``, which are filled in
-    here.
+    here. Raises QUOTA_EXCEEDED for more of ``MOST`` than fit her receipt.
     """
     body: dict[str, Json] = {"kind": kind.name, "grant": row.grant_id, "at": txn.now, **fields}
     counter = 0
     raised = _NEXT.get(kind)
     if raised is not None:
         counter = raised.scalar(txn.connection, wanted=row.grant_id) - 1
+        if counter >= MOST.get(kind, counter + 1):
+            raise SafehandError(Reason.QUOTA_EXCEEDED, "under one consent; ask her for a new one")
         body["counter"] = counter
     index = txn.append(kind, grant_tag(kind, row.secret, counter), body)
     note(txn.connection, row.grant_id, index, kind)

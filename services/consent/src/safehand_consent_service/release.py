@@ -82,6 +82,10 @@ _RECENT: Final = Prepared(
     )
 )
 _LOOK: Final = Prepared(insert(tables.look))
+_SAME_REQUEST: Final = Prepared(
+    select(tables.look.c.leaf_index).where(tables.look.c.request == bindparam("digest"))
+)
+"""Idempotency rows are forgotten after days; a look never is, so its request names it for good."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +218,9 @@ def _disclose(context: Context, txn: WriterTransaction, asked: _Asked, about: _A
         raise SafehandError(Reason.SCOPE_EXCEEDED)
     on_file = referred.answers_to(txn.connection, about.manifest_digest)
     _require_openable(about, on_file, txn.now)
+    digest = asked.signed.digest.hex()
+    if before is None and (same := _SAME_REQUEST.first(txn.connection, digest=digest)):
+        before = {"index": same.leaf_index}
     if before is not None:
         index = before["index"]
         assert isinstance(index, int)  # noqa: S101  remembered below
@@ -231,7 +238,7 @@ def _disclose(context: Context, txn: WriterTransaction, asked: _Asked, about: _A
             "stage": about.stage,
             "recipient": about.recipient,
             "worker_ref": asked.request.worker_ref,
-            "request": asked.signed.digest.hex(),
+            "request": digest,
             "accept": on_file.get(ACCEPT, ""),
         },
     )
@@ -244,6 +251,7 @@ def _disclose(context: Context, txn: WriterTransaction, asked: _Asked, about: _A
         category=about.category,
         recipient=about.recipient,
         worker_ref=asked.request.worker_ref,
+        request=digest,
         at=txn.now,
     )
     events_out.disclosed(txn.connection, about.referral, about.sender, txn.now)

@@ -80,12 +80,13 @@ class Sessions:
 
         return self._write(operation)
 
-    def check_pin(self, card_hmac: bytes, pin: str) -> str:
+    def check_pin(self, card_hmac: bytes, pin: str, bucket: bytes | None = None) -> str:
         """Whose card it is, if the PIN is hers; one try is counted, and stays so.
 
+        ``bucket``: whose tries they are, if not her own (``Cards.agency_tries``).
         Raises SIGN_IN_FAILED (no such card, or a wrong PIN, after the same work) or THROTTLED.
         """
-        self._write(lambda txn: throttle.take(txn.connection, card_hmac, txn.now))
+        self._write(lambda txn: throttle.take(txn.connection, bucket or card_hmac, txn.now))
         with begin_read(self._engine) as connection:
             row = connection.execute(
                 select(subject.c.subject_id, subject.c.pin_hash).where(

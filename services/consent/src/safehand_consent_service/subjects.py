@@ -57,6 +57,7 @@ def register(context: Context, sessions: Sessions, wanted: Registration, request
             metadata={"field": "subject_ref"},
         )
     card_hmac = context.cards.card_hmac(wanted.card_number)
+    tries = context.cards.agency_tries(wanted.agency, wanted.card_number)
     with begin_read(context.engine) as connection:
         agencies.require(connection, wanted.agency)
         if earlier(connection, request) is not None:
@@ -68,7 +69,7 @@ def register(context: Context, sessions: Sessions, wanted: Registration, request
         # Slow on purpose, so outside of the writer's transaction.
         pin_hash = context.cards.pin_hash(wanted.pin)
     else:
-        subject_id = _prove(sessions, card_hmac, wanted.pin, is_linked=is_linked)
+        subject_id = _prove(sessions, card_hmac, tries, wanted.pin, is_linked=is_linked)
         pin_hash = ""
 
     def operation(txn: WriterTransaction) -> None:
@@ -88,17 +89,19 @@ def register(context: Context, sessions: Sessions, wanted: Registration, request
                 )
             )
         else:
-            throttle.forgive(txn.connection, card_hmac)
+            throttle.forgive(txn.connection, tries)
         _link(txn, wanted, subject_id)
         remember(txn, request, {})
 
     context.writer.submit(operation)
 
 
-def _prove(sessions: Sessions, card_hmac: bytes, pin: str, *, is_linked: bool) -> str:
+def _prove(
+    sessions: Sessions, card_hmac: bytes, tries: bytes, pin: str, *, is_linked: bool
+) -> str:
     """Whose card it is, if the PIN is right; every try counts."""
     try:
-        return sessions.check_pin(card_hmac, pin)
+        return sessions.check_pin(card_hmac, pin, tries)
     except SafehandError as error:
         if error.reason is Reason.SIGN_IN_FAILED and is_linked:
             # The agency filed this card itself: it is told that it sent other data.

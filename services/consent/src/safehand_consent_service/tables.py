@@ -261,6 +261,7 @@ look: Final = _table(
     _text("category"),
     _text("recipient", ForeignKey("agency.agency")),
     _text("worker_ref"),
+    _text("request", unique=True),  # digest of the signed request: one look, one leaf, for ever
     _integer("at"),
 )
 Index("look_grant", look.c.grant_id, look.c.at, look.c.leaf_index)

@@ -1,5 +1,8 @@
 """How often a card number may be tried: a bucket per card, never a lock-out.
 
+What an agency tries when it links a card has a bucket of its own (``Cards.agency_tries``): it can
+use up nobody's tries but its own.
+
 Five tries at once, then one more every three minutes. Six digits then hold for years against
 somebody who has the card, and she is never shut out for longer than three minutes. A try is
 taken before the PIN is looked at, so that tries at the same time count like tries in a row.

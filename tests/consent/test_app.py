@@ -77,7 +77,8 @@ def test_public_keys_are_left_for_others_to_copy_and_stay(bare_world: World) -> 
 
 def test_keys_lie_outside_the_data_directory(bare_world: World) -> None:
     names = {path.name for path in bare_world.settings.keys_dir.iterdir()}
-    assert {"log.pem", "token.pem", "card-pepper.secret", "pin-pepper.secret", "kek-1"} <= names
+    assert {"log.pem", "token.pem", "card-pepper.secret", "pin-pepper.secret"} <= names
+    assert [path.name for path in bare_world.settings.release_dir.iterdir()] == ["kek-1"]
     data = {path.name for path in bare_world.settings.data_dir.iterdir()}
     assert not {name for name in data if name.endswith((".pem", ".secret")) or "kek" in name}
 

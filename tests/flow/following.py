@@ -47,7 +47,7 @@ class Follower:
         return self._thread.is_alive()
 
     def close(self) -> None:
-        self._stream.cancel()  # type: ignore[attr-defined]
+        self._stream.cancel()
         self._thread.join(10)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +20,16 @@ from cryptography import x509
 from google.protobuf.message import Message
 from google.rpc import code_pb2, error_details_pb2
 from grpc_status import rpc_status
+from safehand.consent.v1 import consent_pb2
 from safehand.events.v1 import events_pb2
 from safehand_cli.sandbox import SERVICES
+from safehand_cli.story import PURPOSE, SERVICE, TEST_FORM
+from safehand_client import Fetched, SurvivorClient
+from safehand_core import ids
+from safehand_core.entropy import SystemEntropy
+from safehand_core.errors import SafehandError
 from safehand_core.reasons import TABLE, Reason
+from safehand_formats.answer import Answer, SignedAnswer
 from safehand_rpc.ca import DevCa, service_dns_name
 from safehand_rpc.identity import ROLES, TRUST_DOMAIN
 from safehand_rpc.status import DOMAIN
@@ -31,7 +38,7 @@ from safehand_rpc.tls import TlsFiles, channel_credentials, read_material
 from tests.flow import liars
 from tests.flow.following import everything
 from tests.flow.shapes import METHODS, Method, sample, wrong
-from tests.harness.world import World, eventually
+from tests.harness.world import WORKER, World, eventually
 
 GARBAGE: Final = b"\xff\xff\xff\xff"
 UNKNOWN_FIELD: Final = b"\xfa\x3e\x01x"
@@ -164,11 +171,29 @@ def counts(world: World) -> dict[str, int]:
     return found
 
 
+@dataclass
+class Course:
+    """What is there, and could be changed by what must not change it."""
+
+    her: SurvivorClient
+    grant: str
+    """CARD and NAME for legal help, to agency B."""
+    sent: Fetched
+    accepted: Fetched
+    declined: Fetched
+
+
 @pytest.fixture(scope="module")
-def wire(world: World) -> Iterator[Wire]:
-    # Something is there that could change; once its events have arrived nothing does.
-    referral = world.accepted(world.grant(world.person())).referral
-    told = (events_pb2.EVENT_TYPE_REFERRAL_ACCEPTED, f"referrals/{referral}")
+def course(world: World) -> Iterator[Course]:
+    person = world.person()
+    grant = world.grant(person, ("CARD", "NAME"))
+    b = world.agency_b
+    sent, accepted, declined = (
+        b.fetch(world.send(grant, categories=("CARD", "NAME")).referral) for _ in range(3)
+    )
+    b.decline(declined, "no_capacity")
+    b.accept(accepted)
+    told = (events_pb2.EVENT_TYPE_REFERRAL_ACCEPTED, f"referrals/{accepted.referral}")
     eventually(
         lambda: told in [(d.event.type, d.event.resource) for d in everything(world.agency_a)],
         "the sender heard of the acceptance",
@@ -181,6 +206,12 @@ def wire(world: World) -> Iterator[Wire]:
         return seen[-1] == seen[-2] if len(seen) > 1 else False
 
     eventually(quiet, "nothing is on its way any more")
+    with world.session(person) as her:
+        yield Course(her, grant, sent, accepted, declined)
+
+
+@pytest.fixture(scope="module")
+def wire(world: World, course: Course) -> Iterator[Wire]:
     found = Wire(world)
     yield found
     found.close()
@@ -364,3 +395,92 @@ def test_a_method_that_is_not_there(wire: Wire) -> None:
         found = wire.ask(missing, "agency", b"")
         assert isinstance(found, Refusal)
         assert found.reason is Reason.NOT_BUILT
+
+
+# --- what is well formed and still not to be -----------------------------------------------------
+
+
+def test_beyond_what_she_said(world: World, course: Course) -> None:
+    """Another category, purpose or recipient, or none of hers at all; found before it is logged."""
+
+    def send(**other: Any) -> Reason:
+        asked = {
+            "grant": course.grant,
+            "recipient": "agency-b",
+            "purpose": PURPOSE,
+            "service": SERVICE,
+            "form": TEST_FORM,
+            "categories": ("CARD",),
+        }
+        with pytest.raises(SafehandError) as caught:
+            world.agency_a.send(**{**asked, **other})
+        return caught.value.reason
+
+    assert send(categories=("CARD", "CONTACT")) is Reason.SCOPE_EXCEEDED
+    assert send(purpose="housing") is Reason.PURPOSE_MISMATCH
+    assert send(grant="0" * 32) is Reason.CONSENT_MISSING
+    assert send(not_after=2**33) is Reason.KEY_ENDS_TOO_SOON
+    assert send(recipient="agency-zz") is Reason.PROTOCOL_MISSING
+
+
+def test_in_a_wrong_state(world: World, course: Course) -> None:
+    """Each step of the course where it has no place."""
+    a, b = world.agency_a, world.agency_b
+    her = course.her
+    tries: list[tuple[Callable[[], object], Reason]] = [
+        (lambda: b.complete(course.sent.referral, "received_service"), Reason.STATE_CONFLICT),
+        (lambda: b.acknowledge(course.declined.referral), Reason.REFERRAL_CLOSED),
+        (lambda: b.accept(course.declined), Reason.REFERRAL_CLOSED),
+        (lambda: a.withdraw(course.declined.referral, "no_capacity"), Reason.REFERRAL_CLOSED),
+        (lambda: a.confirm_delivery(course.sent.referral), Reason.NOT_ALLOWED),
+        (lambda: b.withdraw(course.sent.referral, "no_capacity"), Reason.SIGNATURE_INVALID),
+        (lambda: her.stop("0" * 32), Reason.NOT_FOUND),
+        (lambda: her.receipt("0" * 32), Reason.NOT_FOUND),
+    ]
+    for number, (act, reason) in enumerate(tries):
+        with pytest.raises(SafehandError) as caught:
+            act()
+        assert caught.value.reason is reason, number
+    assert her.grants()[0].state == consent_pb2.GRANT_STATE_ACTIVE
+
+
+def test_replayed(world: World, course: Course) -> None:
+    """A request_id is for one request; a signed document is for one thing."""
+    b = world.agency_b
+    look = b.prepare_look(course.accepted, "NAME", worker_ref=WORKER)
+    other = b.prepare_look(course.accepted, "CARD", worker_ref=WORKER)
+    swapped = consent_pb2.ReleaseKeyRequest(
+        request=look.signed.request_bytes,
+        signature=other.signed.signature,
+        outer_wrap=course.accepted.parts[look.request.part].outer_wrap,
+    )
+    answer = SignedAnswer.sign(
+        Answer(
+            "ACCEPT",
+            course.accepted.signed.digest.hex(),
+            course.accepted.referral,
+            "agency-b",
+            "",
+            1,
+        ),
+        b.identity,
+    )
+    tries: list[tuple[Callable[[], object], Reason]] = [
+        (lambda: b.stubs.consent.ReleaseKey(swapped, timeout=5), Reason.SIGNATURE_INVALID),
+        (lambda: record(world, answer), Reason.ALREADY_EXISTS),
+    ]
+    for act, reason in tries:
+        with pytest.raises(SafehandError) as caught:
+            act()
+        assert caught.value.reason is reason
+
+
+def record(world: World, answer: SignedAnswer) -> object:
+    return world.agency_b.stubs.consent.RecordAnswer(
+        consent_pb2.RecordAnswerRequest(
+            request_id=ids.new_request_id(SystemEntropy()),
+            answer=answer.answer_bytes,
+            signature=answer.signature,
+        ),
+        timeout=5,
+    )

@@ -15,7 +15,7 @@ from safehand_client import AgencyClient, Fetched
 from safehand_core.errors import SafehandError
 from safehand_core.reasons import Reason
 
-from tests.flow.following import everything, follow
+from tests.flow.following import Follower, everything, follow
 from tests.harness.world import WORKER, World, eventually, running
 
 NATS = "nats-server"
@@ -137,6 +137,13 @@ def check_story(world: World, done: Done) -> None:
     assert heard(world.agency_a, f"referrals/{done.referral}").count("DISCLOSED") == 2
 
 
+def caught_up(follower: Follower, last: int) -> None:
+    """The stream brings everything up to ``last``, without a gap."""
+    eventually(lambda: follower.seen[-1].cursor >= last, "the stream caught up")
+    first = follower.seen[0].cursor
+    assert [item.cursor for item in follower.seen] == list(range(first, last + 1))
+
+
 @pytest.mark.parametrize("store", ["kept", "wiped"])
 def test_without_the_bus_and_with_it_back(own: World, store: str) -> None:
     supervisor = own.system.supervisor
@@ -153,11 +160,7 @@ def test_without_the_bus_and_with_it_back(own: World, store: str) -> None:
         supervisor.release(NATS)
         eventually(lambda: arrived(own, done), "everything arrived", within_s=BACK_S)
         for follower, agency in ((a, own.agency_a), (b, own.agency_b)):
-            behind = everything(agency)[-1].cursor
-            eventually(lambda f=follower, c=behind: f.seen[-1].cursor >= c, "the stream caught up")
-            first = follower.seen[0].cursor
-            cursors = [item.cursor for item in follower.seen]
-            assert cursors == list(range(first, first + len(cursors)))
+            caught_up(follower, everything(agency)[-1].cursor)
     check_story(own, done)
     for agency in (own.agency_a, own.agency_b):
         check_once_and_in_order(agency)

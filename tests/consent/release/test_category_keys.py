@@ -57,7 +57,7 @@ def roll(world: World, request_id: str = "") -> pb.RollKeysResponse:
 
 
 def epochs_on_disk(world: World) -> set[int]:
-    return {int(path.name[4:]) for path in world.settings.keys_dir.glob("kek-*")}
+    return {int(path.name[4:]) for path in world.settings.release_dir.glob("kek-*")}
 
 
 def rows(world: World) -> list[tuple[str, str, int, bytes]]:
@@ -78,7 +78,7 @@ def sent_referral(world: World) -> Sent:
 def test_a_grant_has_one_key_for_each_category_under_the_epochs_kek(fresh_world: World) -> None:
     world = fresh_world
     grant = world.grant(world.session())
-    kek = (world.settings.keys_dir / "kek-1").read_bytes()
+    kek = (world.settings.release_dir / "kek-1").read_bytes()
     assert len(kek) == wraps.KEY_BYTES
     keys = {
         category: wraps.open_category_key(kek, epoch, grant_id, category, wrapped)
@@ -87,18 +87,18 @@ def test_a_grant_has_one_key_for_each_category_under_the_epochs_kek(fresh_world:
     }
     assert keys.keys() == set(DEFAULT_CATEGORIES)
     assert len(set(keys.values())) == len(keys)
-    assert (world.settings.keys_dir / "kek-1").stat().st_mode & 0o077 == 0
+    assert (world.settings.release_dir / "kek-1").stat().st_mode & 0o077 == 0
 
 
 def test_a_roll_rewraps_every_live_key_and_destroys_the_old_kek(fresh_world: World) -> None:
     world = fresh_world
     sent = sent_referral(world)
     before = rows(world)
-    old = (world.settings.keys_dir / "kek-1").read_bytes()
+    old = (world.settings.release_dir / "kek-1").read_bytes()
     rolled = roll(world)
     assert (rolled.epoch, rolled.rewrapped) == (2, len(before))
     assert epochs_on_disk(world) == {2}
-    assert old not in (world.settings.keys_dir / "kek-2").read_bytes()
+    assert old not in (world.settings.release_dir / "kek-2").read_bytes()
     after = rows(world)
     assert {row[2] for row in after} == {2}
     assert not {row[3] for row in before} & {row[3] for row in after}
@@ -111,7 +111,7 @@ def test_a_roll_rewraps_every_live_key_and_destroys_the_old_kek(fresh_world: Wor
 def test_the_old_kek_is_forgotten_in_memory_too(fresh_world: World) -> None:
     world = fresh_world
     sent_referral(world)
-    old = (world.settings.keys_dir / "kek-1").read_bytes()
+    old = (world.settings.release_dir / "kek-1").read_bytes()
     assert 1 in world.app.context.keks._keks
     roll(world)
     assert set(world.app.context.keks._keks) == {2}
@@ -232,10 +232,10 @@ def test_a_copy_of_the_database_from_before_a_roll_opens_nothing(
     world.stop()
     copy = tmp_path / "copy"
     shutil.copytree(world.settings.data_dir, copy)
-    first_kek = (world.settings.keys_dir / "kek-1").read_bytes()
+    first_kek = (world.settings.release_dir / "kek-1").read_bytes()
     world.start()
     roll(world)
-    kek = (world.settings.keys_dir / "kek-2").read_bytes()
+    kek = (world.settings.release_dir / "kek-2").read_bytes()
     engine = open_engine(copy / world.settings.database.name, read_only=True)
     with begin_read(engine) as connection:
         stolen = connection.execute(select(category_key)).all()
@@ -256,7 +256,7 @@ def test_a_restored_database_without_its_kek_opens_nothing_and_still_serves(
     grant = world.grant(session)
     sent = world.send(grant)
     world.stop()
-    (world.settings.keys_dir / "kek-1").unlink()
+    (world.settings.release_dir / "kek-1").unlink()
     world.start()
     with refused(Reason.LEDGER_CORRUPT, by=world):
         world.release(sent)

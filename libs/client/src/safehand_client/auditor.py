@@ -26,11 +26,8 @@ from safehand_formats.note import NoteVerifier
 from safehand_client._internal.calls import DEADLINE_S, Stubs
 from safehand_client.survivor import ReceiptLine, read_receipt
 
-NEEDS_LIVE: Final = frozenset({Kind.REFER, Kind.DISCLOSE})
-"""Entries that may not stand behind a stop."""
 BEYOND: Final = 256
 """Counters tried above the number of leaves of a kind."""
-ENDS: Final = frozenset({Kind.STOP, Kind.REVOKE, Kind.EXPIRE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +68,7 @@ def check_complete(
 
     Take the receipt first and the ledger after it. Raises PROOF_INVALID: what ``read_receipt``
     refuses; a head that is not of this ledger's history; a leaf with a tag of hers that is not on
-    the receipt; an entry that needs a live consent behind a stop.
+    the receipt.
     """
     lines, head = read_receipt(receipt, grant, verifier)
     known = ledger.leaves[: head.size]
@@ -79,7 +76,6 @@ def check_complete(
         raise SafehandError(Reason.PROOF_INVALID, "the receipt is of another history")
     if indexes_of(known, receipt.secret) != [line.index for line in lines]:
         raise SafehandError(Reason.PROOF_INVALID, "the receipt leaves out an entry of hers")
-    _require_order(lines)
     return lines
 
 
@@ -103,14 +99,3 @@ def indexes_of(leaves: Sequence[bytes], secret: bytes) -> list[int]:
         for counter in range(counts.get(kind, 0) + BEYOND)
         if (kind, tag := grant_tag(kind, secret, counter)) in places
     )
-
-
-def _require_order(lines: Sequence[ReceiptLine]) -> None:
-    live, final = True, False
-    for line in lines:
-        if line.kind in ENDS:
-            live, final = False, final or line.kind is not Kind.STOP
-        elif line.kind is Kind.RESUME:
-            live = not final
-        elif line.kind in NEEDS_LIVE and not live:
-            raise SafehandError(Reason.PROOF_INVALID, "something was opened behind a stop")

@@ -6,6 +6,8 @@ fields by hand, so nothing slips into a part under another label.
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from google.protobuf.message import Message
 from safehand.common.v1 import labels_pb2
 from safehand.intake.v1.intake_pb2 import IntakeForm
@@ -30,13 +32,18 @@ def categories_in(form: IntakeForm) -> list[str]:
 
 def project(form: IntakeForm, category: str) -> bytes:
     """The serialised part of ``form`` that belongs to ``category``; may be empty."""
-    part = IntakeForm()
-    part.CopyFrom(form)
-    part.DiscardUnknownFields()
+    return narrowed(form, (category,)).SerializeToString(deterministic=True)
+
+
+def narrowed(form: IntakeForm, categories: Collection[str]) -> IntakeForm:
+    """``form`` with the fields of ``categories`` alone."""
+    kept = IntakeForm()
+    kept.CopyFrom(form)
+    kept.DiscardUnknownFields()
     for field, _ in form.ListFields():
-        if category_of(field.name) != category:
-            part.ClearField(field.name)  # type: ignore[arg-type]
-    return part.SerializeToString(deterministic=True)
+        if category_of(field.name) not in categories:
+            kept.ClearField(field.name)  # type: ignore[arg-type]
+    return kept
 
 
 def parse(content: bytes, category: str) -> IntakeForm:

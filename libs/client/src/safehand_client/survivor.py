@@ -33,6 +33,10 @@ NOTICE_V1: Final = (
 )
 """The notice whose hash a grant pins. A changed text is a new notice with a new hash."""
 
+NEEDS_LIVE: Final = frozenset({Kind.REFER, Kind.DISCLOSE})
+"""Entries that may not stand behind a stop."""
+ENDS: Final = frozenset({Kind.STOP, Kind.REVOKE, Kind.EXPIRE})
+
 
 @dataclass(frozen=True, slots=True)
 class ReceiptLine:
@@ -177,7 +181,8 @@ class SurvivorClient:
         )
 
     def verified_receipt(self, grant: str) -> list[ReceiptLine]:
-        """Her receipt, checked: every proof, every opening, every tag, no gap in any counter.
+        """Her receipt, checked: every proof, every opening, every tag, no gap in any counter,
+        nothing sent or opened behind a stop.
 
         Raises PROOF_INVALID (``read_receipt``). Checked under the vkey that this party pinned,
         not the one that came with the receipt.
@@ -191,8 +196,8 @@ def read_receipt(
 ) -> tuple[list[ReceiptLine], Checkpoint]:
     """The lines of a receipt of ``grant`` in ledger order, and the one head that proves them all.
 
-    Raises PROOF_INVALID: a proof, an opening or a tag is wrong, a counter has a gap, or a line is
-    out of its order. Lines left out at the end of a counter leave no gap: whoever has all leaves
+    Raises PROOF_INVALID: a proof, an opening or a tag is wrong, a counter has a gap, a line is out
+    of its order, or something was sent or opened behind a stop or the end. Lines left out at the end of a counter leave no gap: whoever has all leaves
     finds those (``auditor.check_complete``).
     """
     try:
@@ -227,4 +232,16 @@ def _read(
         raise SafehandError(Reason.PROOF_INVALID, "the receipt does not begin with the grant")
     if len(heads) != 1:
         raise SafehandError(Reason.PROOF_INVALID, "the receipt is not under one head")
+    _require_order(lines)
     return lines, heads.pop()
+
+
+def _require_order(lines: Sequence[ReceiptLine]) -> None:
+    live, final = True, False
+    for line in lines:
+        if line.kind in ENDS:
+            live, final = False, final or line.kind is not Kind.STOP
+        elif line.kind is Kind.RESUME:
+            live = not final
+        elif line.kind in NEEDS_LIVE and not live:
+            raise SafehandError(Reason.PROOF_INVALID, "something was opened behind a stop")

@@ -151,7 +151,7 @@ def build(
         clock=clock,
         entropy=entropy,
         gates=Gates(),
-        keks=KekRing(settings.keys_dir, engine, entropy),
+        keks=KekRing(settings.release_dir, engine, entropy),
         cards=Cards(keystore),
         pager=Pager(keystore.secret(PAGE_KEY)),
         ledger=signer.verifier,

@@ -19,8 +19,11 @@ class ConsentSettings(ServiceSettings):
     data_dir: Path
     """Holds the database, the wake-up socket and ``consent.port``."""
     keys_dir: Path
-    """This service's own keystore, and the KEKs. In no backup. What others need to pin is written
-    to ``public/vkey`` and ``public/token.hex`` in it."""
+    """This service's own keystore. What others need to pin is written to ``public/vkey`` and
+    ``public/token.hex`` in it."""
+    kek_dir: Path | None = None
+    """The release KEKs: in no backup and no snapshot, on another volume where there is one.
+    Default: ``release`` in ``keys_dir``."""
     anchor: Path
     """The anchor file, on another volume than ``data_dir`` where there is one."""
     listen: str = "127.0.0.1:0"
@@ -39,7 +42,7 @@ class ConsentSettings(ServiceSettings):
     nats_seed_file: Path | None = None
     """The nkey seed with which the worker signs in to the bus; none on a bus that asks for none."""
 
-    @field_validator("nats_seed_file", mode="before")
+    @field_validator("nats_seed_file", "kek_dir", mode="before")
     @classmethod
     def _empty_is_none(cls, value: object) -> object:
         return None if value == "" else value
@@ -56,6 +59,11 @@ class ConsentSettings(ServiceSettings):
     @property
     def port_file(self) -> Path:
         return self.data_dir / "consent.port"
+
+    @property
+    def release_dir(self) -> Path:
+        """Where the KEKs lie."""
+        return self.kek_dir or self.keys_dir / "release"
 
     @property
     def public_dir(self) -> Path:

@@ -16,6 +16,7 @@ from safehand_formats.signing import identity_key_id, public_bytes
 from safehand_client._internal.calls import DEADLINE_S, Stubs, dial
 from safehand_client._internal.drafts import Drafts
 from safehand_client._internal.heads import SeenHead
+from safehand_client._internal.pending import Pending
 from safehand_client.party import Addresses, Party
 from safehand_client.trust import TrustStore
 
@@ -49,10 +50,14 @@ class AgencyBase:
             self._keys.secret("draft"),
             self._entropy,
         )
+        self.drafts.drop_ended(self._clock.wall())
+        self._pending = Pending(party.state / "pending")
+        self._closed = threading.Event()
         self._key_lock = threading.Lock()
         self._key_cache: dict[str, tuple[float, SignedKeyRecord]] = {}
 
     def close(self) -> None:
+        self._closed.set()
         self.stubs.close()
 
     @property

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Final
 
 from safehand.consent.v1 import ledger_pb2
 from safehand.referral.v1 import directory_pb2, referral_pb2
 from safehand_core import ids
 from safehand_core.errors import SafehandError
+from safehand_core.keystore import write_atomic
 from safehand_core.reasons import Reason
 from safehand_formats import sealing
 from safehand_formats.checkpoint import Checkpoint, open_checkpoint
@@ -19,6 +21,7 @@ from safehand_formats.proof import TlogProof
 
 from safehand_client._internal.base import AgencyBase
 from safehand_client._internal.calls import DEADLINE_S
+from safehand_client._internal.pending import PASSING, Statement
 from safehand_client._internal.receipts import verify_receipt
 
 RECIPIENT_KEY_DAYS: Final = 90
@@ -26,6 +29,7 @@ RECIPIENT_KEY_DAYS: Final = 90
 KEY_CACHE_S: Final = 600.0
 """Seconds for which a verified recipient key is used again without asking the directory."""
 DAY_S: Final = 86_400
+PENDING_KEY: Final = "key-record"
 
 CLOSED: Final = frozenset(
     {
@@ -40,12 +44,42 @@ class RecipientKeys(AgencyBase):
     """Ours through the ledger, a peer's through our own copy of the protocol."""
 
     def publish_key(self, days: int = RECIPIENT_KEY_DAYS) -> SignedKeyRecord:
-        """Make the next recipient key, log it as a KEY leaf, and publish both."""
+        """Make the next recipient key, log it as a KEY leaf, and publish both.
+
+        An interrupted publication is finished first, and is then the answer: its record is kept
+        until both services have it, and its seed lies in the keystore before anybody is asked.
+        """
+        kept = self._pending.get(PENDING_KEY)
+        if kept is None:
+            kept = self._pending.keep(PENDING_KEY, self._make_key(days))
+        signed = SignedKeyRecord(kept.data, kept.signature)
+        try:
+            receipt = self._log_key(signed)
+            self.stubs.directory.PublishKey(
+                directory_pb2.PublishKeyRequest(
+                    request_id=ids.new_request_id(self._entropy),
+                    record=signed.record_bytes,
+                    signature=signed.signature,
+                    receipt=receipt,
+                ),
+                timeout=DEADLINE_S,
+            )
+        except SafehandError as error:
+            if error.reason not in PASSING:
+                self._pending.forget(PENDING_KEY)
+            raise
+        self._pending.forget(PENDING_KEY)
+        return signed
+
+    def _make_key(self, days: int) -> Statement:
         seed, public = sealing.generate_recipient_key(self._entropy)
         now = self._clock.wall()
         record = KeyRecord(self.agency, self._next_sequence(), public, now, now + days * DAY_S)
         signed = SignedKeyRecord.sign(record, self._identity)
         self._keys.put_secret(f"recipient-{record.kid}", seed)
+        return Statement(signed.record_bytes, signed.signature)
+
+    def _log_key(self, signed: SignedKeyRecord) -> ledger_pb2.Receipt:
         asked_at = self.head.now()
         answer = self.stubs.ledger.AppendKey(
             ledger_pb2.AppendKeyRequest(
@@ -55,18 +89,11 @@ class RecipientKeys(AgencyBase):
             ),
             timeout=DEADLINE_S,
         )
+        # Whatever the directory says to it, the sequence is used up.
+        write_atomic(self._sequence_file, str(signed.record.sequence).encode())
         self._verify_key_receipt(signed, answer.receipt)
         self.head.accept(*_checkpoint(answer.receipt, self._verifier), asked_at)
-        self.stubs.directory.PublishKey(
-            directory_pb2.PublishKeyRequest(
-                request_id=ids.new_request_id(self._entropy),
-                record=signed.record_bytes,
-                signature=signed.signature,
-                receipt=answer.receipt,
-            ),
-            timeout=DEADLINE_S,
-        )
-        return signed
+        return answer.receipt
 
     def recipient_key(self, recipient: str, not_after: int) -> SignedKeyRecord:
         """``recipient``'s key, trusted only through our own copy of the protocol.
@@ -110,17 +137,29 @@ class RecipientKeys(AgencyBase):
         if Leaf.decode(receipt.leaf).tag != key_tag(record.agency, record.sequence):
             raise SafehandError(Reason.PROOF_INVALID, "the leaf has another key's tag")
 
+    @property
+    def _sequence_file(self) -> Path:
+        return self._party.state / "key-sequence"
+
     def _next_sequence(self) -> int:
+        """One above the last one that the directory carries or that we know to be logged."""
+        try:
+            logged = int(self._sequence_file.read_text())
+        except (FileNotFoundError, ValueError):
+            logged = -1
+        return max(self._published_sequence(), logged) + 1
+
+    def _published_sequence(self) -> int:
+        """-1 where none was published."""
         try:
             found = self.stubs.directory.GetKey(
                 directory_pb2.GetKeyRequest(agency=self.agency), timeout=DEADLINE_S
             )
         except SafehandError as error:
             if error.reason in (Reason.NOT_FOUND, Reason.KEY_UNKNOWN):
-                return 0
+                return -1
             raise
-        record = SignedKeyRecord(found.record, found.signature).verify(self.identity_public)
-        return record.sequence + 1
+        return SignedKeyRecord(found.record, found.signature).verify(self.identity_public).sequence
 
 
 def _checkpoint(receipt: ledger_pb2.Receipt, verifier: NoteVerifier) -> tuple[Checkpoint, str]:

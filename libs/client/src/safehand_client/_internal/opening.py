@@ -94,22 +94,37 @@ class Opening(RecipientKeys):
             referral_pb2.GetReferralRequest(referral=referral, with_parts=True),
             timeout=DEADLINE_S,
         )
-        signed = SignedManifest(answer.manifest, answer.signature)
-        header = signed.manifest.header
-        protocol = self.trust.protocol_with(header.sender)
-        sender_key = protocol.party(header.sender)
-        manifest = signed.verify(sender_key)
-        categories = [part.label.category for part in manifest.parts]
-        protocol.covers(header.purpose, categories, self._clock.wall())
-        if header.sender_key != identity_key_id(sender_key):
-            raise SafehandError(Reason.SIGNATURE_INVALID, "the manifest names another sender key")
-        if header.recipient != self.agency or header.referral != referral:
-            raise SafehandError(Reason.MANIFEST_MISMATCH, "the manifest is for something else")
+        signed, manifest = self._verified(referral, answer)
         if len(answer.parts) != len(manifest.parts):
             raise SafehandError(Reason.MANIFEST_MISMATCH, "parts are missing or too many")
         for part, sealed in zip(manifest.parts, answer.parts, strict=True):
             part.match_ciphertext(sealed.ciphertext)
         return Fetched(referral, answer.referral, signed, manifest, tuple(answer.parts))
+
+    def received(self, referral: str) -> SignedManifest:
+        """The manifest of a referral that was sent to us, verified as ``fetch`` does.
+
+        Without parts, so also while sharing is stopped: it is what an answer is about.
+        """
+        answer = self.stubs.referral.GetReferral(
+            referral_pb2.GetReferralRequest(referral=referral), timeout=DEADLINE_S
+        )
+        return self._verified(referral, answer)[0]
+
+    def _verified(
+        self, referral: str, answer: referral_pb2.GetReferralResponse
+    ) -> tuple[SignedManifest, Manifest]:
+        signed = SignedManifest(answer.manifest, answer.signature)
+        header = signed.manifest.header
+        sender_key = self.trust.protocol_with(header.sender).party(header.sender)
+        manifest = signed.verify(sender_key)
+        # What was agreed when it was made: a newer, narrower protocol takes back nothing.
+        self.trust.covering(header.sender, header.purpose, manifest.categories, header.created)
+        if header.sender_key != identity_key_id(sender_key):
+            raise SafehandError(Reason.SIGNATURE_INVALID, "the manifest names another sender key")
+        if header.recipient != self.agency or header.referral != referral:
+            raise SafehandError(Reason.MANIFEST_MISMATCH, "the manifest is for something else")
+        return signed, manifest
 
     def confirm_delivery(self, referral: str) -> referral_pb2.Referral:
         """Our system holds the sealed parts."""

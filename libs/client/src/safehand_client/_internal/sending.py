@@ -23,6 +23,7 @@ from safehand_formats.manifest import Header, Manifest, PartLabel, SignedManifes
 from safehand_client import intake
 from safehand_client._internal.calls import DEADLINE_S
 from safehand_client._internal.keys import DAY_S, RecipientKeys
+from safehand_client._internal.pending import PASSING
 from safehand_client._internal.receipts import verify_receipt
 
 REFERRAL_DAYS: Final = 30
@@ -84,12 +85,15 @@ class Sending(RecipientKeys):
         """Seal the named categories of ``form`` for ``recipient``, authorise, and send.
 
         CARD is always the first part. Two round trips, and one more when the ledger has grown.
-        A crash in between loses nothing: ``resend`` finishes what the kept draft began.
+        A crash in between loses nothing: ``resend`` finishes what the kept draft began. The draft
+        holds the named categories alone. It goes with a definite refusal, at its own end, and when
+        the referral is closed.
         """
         now = self._clock.wall()
         end = not_after if not_after is not None else now + REFERRAL_DAYS * DAY_S
         wanted = [CARD, *sorted(set(categories) - {CARD})]
-        self.trust.protocol_with(recipient).covers(purpose, wanted, now)
+        self.trust.covering(recipient, purpose, wanted, now)
+        self.drafts.drop_ended(now)
         key = self.recipient_key(recipient, end)
         header = Header(
             referral=ids.new_id(self._entropy),
@@ -124,9 +128,9 @@ class Sending(RecipientKeys):
             key,
             tuple(part.ciphertext for part in sealed),
             tuple(part.inner_wrap for part in sealed),
-            form,
+            intake.narrowed(form, wanted),
         )
-        self.drafts.keep(header.referral, draft.encode())
+        self.drafts.keep(header.referral, draft.encode(), not_after=end)
         return self._transmit(draft)
 
     def resend(self, referral: str) -> Sent:
@@ -134,6 +138,15 @@ class Sending(RecipientKeys):
         return self._transmit(_Draft.decode(self.drafts.read(referral)))
 
     def _transmit(self, draft: _Draft) -> Sent:
+        """Raises what either service refuses; a definite refusal ends the draft."""
+        try:
+            return self._authorise_and_create(draft)
+        except SafehandError as error:
+            if error.reason not in PASSING:
+                self.drafts.forget(draft.signed.manifest.header.referral)
+            raise
+
+    def _authorise_and_create(self, draft: _Draft) -> Sent:
         signed, manifest = draft.signed, draft.signed.manifest
         header = manifest.header
         asked_at = self.head.now()
@@ -189,7 +202,7 @@ class Sending(RecipientKeys):
 
 @dataclass(frozen=True, slots=True)
 class _Draft:
-    """Everything that a repeated send needs, and the form for a later one."""
+    """Everything that a repeated send needs, and what of the form was sent."""
 
     signed: SignedManifest
     key: SignedKeyRecord

@@ -28,7 +28,7 @@ def test_the_largest_receipt_that_agencies_can_cause_fits_an_answer(world: World
     world.stop_grant(session, grant)
     receipt = world.portal().GetReceipt(pb.GetReceiptRequest(session=session, grant=grant))
     _, refer, disclose, stop = (
-        one.ByteSize() - HASH_LINE * (one.proof.count("\n") - 7) + HASH_LINE * DEPTH + 32
+        one.ByteSize() - HASH_LINE * (one.proof.count("\n") - 8) + HASH_LINE * DEPTH + 32
         for one in receipt.receipts
     )
     most = grant_leaves.MOST

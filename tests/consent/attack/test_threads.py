@@ -6,10 +6,11 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import grpc
 import pytest
-from safehand.consent.v1 import ledger_pb2
+from safehand.consent.v1 import consent_pb2, consent_pb2_grpc, ledger_pb2
 from safehand_consent_service.app import THREADS
 from safehand_core import failpoints
 from safehand_core.errors import SafehandError
@@ -40,7 +41,7 @@ def half_open(world: World, method: str, count: int) -> Iterator[None]:
     ]
     credentials = channel_credentials(read_material(world.tls("agency", B)))
     with grpc.secure_channel(f"127.0.0.1:{world.port}", credentials, options=options) as channel:
-        call = channel.stream_unary(SERVICE + method)
+        call: Any = channel.stream_unary(SERVICE + method)
         calls = [call.future(nothing(), timeout=30) for _ in range(count)]
         try:
             yield
@@ -56,6 +57,13 @@ def overloaded(world: World) -> bool:
     except SafehandError as error:
         return error.reason is Reason.OVERLOADED
     return False
+
+
+def heard_of_the_end(world: World, grant: str) -> bool:
+    """Whether the referral service can read that the grant ended."""
+    stub = consent_pb2_grpc.ConsentServiceStub(world.channel("service", "referral"))
+    events = stub.ListEvents(consent_pb2.ListEventsRequest()).events
+    return events[-1].resource == f"grants/{grant}"
 
 
 def test_a_stop_does_not_wait_for_slow_releases(world: World) -> None:
@@ -89,4 +97,5 @@ def test_calls_that_never_send_their_request_keep_no_stop_out(
             time.sleep(0.5)
         started = time.monotonic()
         world.stop_grant(world.sign_in(card), grant)
+        assert heard_of_the_end(world, grant)
         assert time.monotonic() - started < AT_ONCE_S

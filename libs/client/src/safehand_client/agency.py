@@ -2,44 +2,104 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any, Final
 
-import grpc
 from safehand.consent.v1 import consent_pb2
 from safehand.notify.v1 import notify_pb2
 from safehand.referral.v1 import referral_pb2
 from safehand_core import ids
+from safehand_core.errors import SafehandError
+from safehand_core.reasons import Reason
 from safehand_formats.answer import Answer, SignedAnswer
 from safehand_formats.manifest import SignedManifest
 
 from safehand_client._internal.calls import DEADLINE_S
 from safehand_client._internal.keys import CLOSED
 from safehand_client._internal.opening import Fetched, Opening
+from safehand_client._internal.pending import PASSING, Statement
 from safehand_client._internal.sending import Sending
+
+RECONNECT_S: Final = 0.2
+"""Seconds before a stream that ended is begun again; doubled each time up to RECONNECT_MAX_S."""
+RECONNECT_MAX_S: Final = 5.0
+AWAY: Final = frozenset(
+    {Reason.UNAVAILABLE, Reason.OVERLOADED, Reason.INTERNAL, Reason.DEADLINE_INVALID}
+)
+"""How a stream ends when its service goes away."""
 
 
 class AgencyClient(Sending, Opening):
     """What one agency can do. Safe to share between threads."""
 
-    def accept(self, fetched: Fetched) -> referral_pb2.Referral:
-        """Say yes: identity parts can be opened from now on."""
-        return self._answer(fetched.signed, "ACCEPT", "")
+    def accept(self, referral: Fetched | str) -> referral_pb2.Referral:
+        """Say yes: identity parts can be opened from now on.
 
-    def decline(self, fetched: Fetched, reason: str) -> referral_pb2.Referral:
-        """Say no, with a coded reason."""
-        return self._answer(fetched.signed, "DECLINE", reason)
+        Takes what was fetched, or the referral's id: a stop ends sharing and never help, so an
+        answer can be given while nothing can be fetched. May be repeated until it is answered: the
+        answer that was signed first is sent again.
+        """
+        return self._answer(self._manifest(referral), "ACCEPT", "")
+
+    def decline(self, referral: Fetched | str, reason: str) -> referral_pb2.Referral:
+        """Say no, with a coded reason; else as ``accept``."""
+        return self._answer(self._manifest(referral), "DECLINE", reason)
 
     def withdraw(self, referral: str, reason: str) -> referral_pb2.Referral:
-        """Take back a referral that we sent."""
+        """Take back a referral that we sent; may be repeated as ``accept``."""
         answer = self.stubs.referral.GetReferral(
             referral_pb2.GetReferralRequest(referral=referral), timeout=DEADLINE_S
         )
         signed = SignedManifest(answer.manifest, answer.signature)
         signed.verify(self.identity_public)
+        if signed.manifest.header.referral != referral:
+            raise SafehandError(Reason.MANIFEST_MISMATCH, "the manifest is for something else")
         return self._answer(signed, "WITHDRAW", reason)
 
+    def _manifest(self, referral: Fetched | str) -> SignedManifest:
+        return self.received(referral) if isinstance(referral, str) else referral.signed
+
     def _answer(self, manifest: SignedManifest, word: str, reason: str) -> referral_pb2.Referral:
-        answer = SignedAnswer.sign(
+        name = f"{word.lower()}-{manifest.digest.hex()}"
+        kept = self._pending.get(name)
+        if kept is None:
+            kept = self._pending.keep(name, self._sign_answer(manifest, word, reason))
+        try:
+            ack = self.stubs.consent.RecordAnswer(
+                consent_pb2.RecordAnswerRequest(
+                    request_id=ids.new_request_id(self._entropy),
+                    answer=kept.data,
+                    signature=kept.signature,
+                ),
+                timeout=DEADLINE_S,
+            )
+        except SafehandError as error:
+            if error.reason not in PASSING:
+                self._pending.forget(name)
+            raise
+        # Consent has it: from here on only these bytes can ever be filed at referral.
+        try:
+            state = self.stubs.referral.AnswerReferral(
+                referral_pb2.AnswerReferralRequest(
+                    request_id=ids.new_request_id(self._entropy),
+                    answer=kept.data,
+                    signature=kept.signature,
+                    ack=ack.ack,
+                    ack_signature=ack.ack_signature,
+                ),
+                timeout=DEADLINE_S,
+            ).referral
+        except SafehandError as error:
+            if error.reason in (Reason.REFERRAL_CLOSED, Reason.STATE_CONFLICT):
+                self._pending.forget(name)
+            raise
+        self._pending.forget(name)
+        if state.state in CLOSED:
+            self.drafts.forget(state.referral)
+        return state
+
+    def _sign_answer(self, manifest: SignedManifest, word: str, reason: str) -> Statement:
+        signed = SignedAnswer.sign(
             Answer(
                 answer=word,
                 manifest=manifest.digest.hex(),
@@ -50,27 +110,7 @@ class AgencyClient(Sending, Opening):
             ),
             self._identity,
         )
-        ack = self.stubs.consent.RecordAnswer(
-            consent_pb2.RecordAnswerRequest(
-                request_id=ids.new_request_id(self._entropy),
-                answer=answer.answer_bytes,
-                signature=answer.signature,
-            ),
-            timeout=DEADLINE_S,
-        )
-        state = self.stubs.referral.AnswerReferral(
-            referral_pb2.AnswerReferralRequest(
-                request_id=ids.new_request_id(self._entropy),
-                answer=answer.answer_bytes,
-                signature=answer.signature,
-                ack=ack.ack,
-                ack_signature=ack.ack_signature,
-            ),
-            timeout=DEADLINE_S,
-        ).referral
-        if state.state in CLOSED:
-            self.drafts.forget(state.referral)
-        return state
+        return Statement(signed.answer_bytes, signed.signature)
 
     def complete(self, referral: str, outcome: str) -> referral_pb2.Referral:
         """Close an accepted referral with its outcome."""
@@ -81,19 +121,45 @@ class AgencyClient(Sending, Opening):
             timeout=DEADLINE_S,
         ).referral
 
-    def follow(self, after: int = 0) -> Iterator[notify_pb2.Delivery]:
+    def follow(
+        self,
+        after: int = 0,
+        *,
+        reconnect: bool = True,
+        on_retry: Callable[[SafehandError, float], None] = lambda *_: None,
+    ) -> Iterator[notify_pb2.Delivery]:
         """Our events behind the cursor ``after``, for as long as the caller listens.
 
-        At least once; keep the cursor of what was dealt with. Ends with UNAVAILABLE when the
-        service goes away: call again with the last cursor.
+        At least once; keep the cursor of what was dealt with. A stream that ends (a restart, or
+        the age at which the service ends every connection) is begun again behind the last cursor,
+        with back-off; ``on_retry`` hears why and how many seconds later. With ``reconnect`` False
+        it raises UNAVAILABLE instead. Ends when the client is closed.
         """
-        stream = self.stubs.notify.Follow(notify_pb2.FollowRequest(after=after))
+        wait = RECONNECT_S
+        while not self._closed.is_set():
+            try:
+                for delivery in self._stream(after):
+                    after, wait = delivery.cursor, RECONNECT_S
+                    yield delivery
+                error = SafehandError(Reason.UNAVAILABLE, "the service ended the stream")
+            except SafehandError as caught:
+                error = caught
+            if self._closed.is_set():
+                return
+            if not reconnect or error.reason not in AWAY:
+                raise error
+            pause = max(wait, error.retry_after_s or 0.0)
+            on_retry(error, pause)
+            self._closed.wait(pause)
+            wait = min(wait * 2, RECONNECT_MAX_S)
+
+    def _stream(self, after: int) -> Iterator[notify_pb2.Delivery]:
+        stream: Any = self.stubs.notify.Follow(notify_pb2.FollowRequest(after=after))
         try:
             for answer in stream:
                 yield answer.delivery
         finally:
-            if isinstance(stream, grpc.Call):
-                stream.cancel()
+            stream.cancel()
 
     def deliveries(self, after: int = 0) -> list[notify_pb2.Delivery]:
         """One page of the same, for who prefers to ask."""

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Collection
 from pathlib import Path
 
 from safehand_core import ids
 from safehand_core.errors import SafehandError
+from safehand_core.keystore import make_private_dir, write_atomic
 from safehand_core.reasons import Reason
 from safehand_formats.note import NoteVerifier
 from safehand_formats.sharing_protocol import SharingProtocol, SignedProtocol
@@ -67,30 +69,65 @@ class TrustStore:
         if protocol.ledger.vkey != self.vkey:
             raise SafehandError(Reason.PROTOCOL_MISSING, "the protocol names another ledger")
         folder = self._folder / "protocols"
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        (folder / f"{other}.json").write_text(
-            json.dumps(
-                {
-                    "protocol": base64.b64encode(signed.protocol_bytes).decode(),
-                    "signature_a": base64.b64encode(signed.signature_a).decode(),
-                    "signature_b": base64.b64encode(signed.signature_b).decode(),
-                }
-            )
-        )
+        make_private_dir(folder)
+        document = {
+            "protocol": base64.b64encode(signed.protocol_bytes).decode(),
+            "signature_a": base64.b64encode(signed.signature_a).decode(),
+            "signature_b": base64.b64encode(signed.signature_b).decode(),
+        }
+        write_atomic(folder / f"{other}.{protocol.id}.json", json.dumps(document).encode())
         return protocol
 
-    def protocol_with(self, other: str) -> SharingProtocol:
-        """Our own copy of the protocol with ``other``, verified; raises PROTOCOL_MISSING."""
+    def protocols_with(self, other: str) -> list[SharingProtocol]:
+        """Our own copies of the protocols with ``other``, the newest first, each verified.
+
+        A copy that does not verify, or that names another key than the pinned one, does not
+        count. Raises PROTOCOL_MISSING where none is kept, and where none counts what the first
+        one lacks.
+        """
         ids.require(ids.AGENCY_PATTERN, other, "agency")
+        good: list[SharingProtocol] = []
+        refusal = SafehandError(Reason.PROTOCOL_MISSING, "no protocol with it is kept")
+        for path in sorted((self._folder / "protocols").glob(f"{other}.*.json")):
+            try:
+                good.append(self._read(path, other))
+            except SafehandError as error:
+                refusal = error
+        if not good:
+            raise refusal
+        return sorted(good, key=lambda protocol: (protocol.not_before, protocol.id), reverse=True)
+
+    def protocol_with(self, other: str) -> SharingProtocol:
+        """The newest of ``protocols_with``: it names the pinned key, as they all do."""
+        return self.protocols_with(other)[0]
+
+    def covering(
+        self, other: str, purpose: str, categories: Collection[str], at: int
+    ) -> SharingProtocol:
+        """The newest protocol with ``other`` that was live at ``at`` and names all of it.
+
+        ``at``: seconds since the epoch. Raises PROTOCOL_MISSING, with what the newest one lacks.
+        """
+        refusal: SafehandError | None = None
+        for protocol in self.protocols_with(other):
+            try:
+                protocol.covers(purpose, categories, at)
+            except SafehandError as error:
+                refusal = refusal or error
+            else:
+                return protocol
+        raise refusal or SafehandError(Reason.PROTOCOL_MISSING)
+
+    def _read(self, path: Path, other: str) -> SharingProtocol:
         try:
-            found = json.loads((self._folder / "protocols" / f"{other}.json").read_text())
+            found = json.loads(path.read_text())
             signed = SignedProtocol(
                 base64.b64decode(found["protocol"]),
                 base64.b64decode(found["signature_a"]),
                 base64.b64decode(found["signature_b"]),
             )
         except (OSError, ValueError, KeyError) as error:
-            raise SafehandError(Reason.PROTOCOL_MISSING, "no protocol with it is kept") from error
+            raise SafehandError(Reason.PROTOCOL_MISSING, "a kept protocol is unreadable") from error
         protocol = signed.verify()
         if protocol.party(other) != self.peer(other):
             raise SafehandError(Reason.SIGNATURE_INVALID, "the protocol names another key")

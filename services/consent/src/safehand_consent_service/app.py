@@ -29,7 +29,7 @@ from safehand_consent_service.category_keys import KekRing
 from safehand_consent_service.context import Context
 from safehand_consent_service.gate import Gates
 from safehand_consent_service.hooks import Hooks
-from safehand_consent_service.policy import HERS, POLICY, STOP
+from safehand_consent_service.policy import HERS, INSIDE, POLICY, STOP
 from safehand_consent_service.refused_looks import RefusedLooks
 from safehand_consent_service.rpc import ConsentServicer
 from safehand_consent_service.rpc_ledger import LedgerServicer
@@ -46,7 +46,9 @@ THREADS: Final = 16
 Python needs, so that neither keeps other calls out."""
 STOP_THREADS: Final = 16
 HER_THREADS: Final = 8
-"""Threads for stops alone, and for her other calls: whatever agencies do, she gets through."""
+INSIDE_THREADS: Final = 2
+"""Threads for stops alone, for her other calls, and for operators and the other services:
+whatever agencies do, these get through."""
 
 
 class App:
@@ -181,7 +183,11 @@ def build(
         address=settings.listen,
         reflection=settings.profile != "production",
         threads=THREADS,
-        lanes=(Lane(STOP, STOP_THREADS), Lane(HERS, HER_THREADS)),
+        lanes=(
+            Lane(STOP, STOP_THREADS),
+            Lane(HERS, HER_THREADS),
+            Lane(INSIDE, INSIDE_THREADS),
+        ),
     )
     return App(context, server, settings, waker, sweep_every_s)
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from safehand.consent.v1 import ledger_pb2
-from safehand.referral.v1 import directory_pb2
+from safehand.referral.v1 import directory_pb2, referral_pb2
 from safehand_client import AgencyClient, Party
 from safehand_client._internal.calls import Stubs
 from safehand_client.trust import TrustStore
@@ -21,6 +22,7 @@ from safehand_formats.checkpoint import Checkpoint
 from safehand_formats.keyrecord import KeyRecord, SignedKeyRecord
 from safehand_formats.kinds import Kind, key_tag
 from safehand_formats.leaf import Leaf, body_commitment
+from safehand_formats.manifest import Header, Manifest, PartLabel, SignedManifest, stage_of
 from safehand_formats.note import NoteSigner
 from safehand_formats.proof import TlogProof
 from safehand_formats.sharing_protocol import LedgerPin, SharingProtocol, SignedProtocol
@@ -28,6 +30,7 @@ from safehand_formats.sharing_protocol import Party as End
 
 ORIGIN = "ledger.safehand.example/test"
 OWN, PEER = "agency-a", "agency-b"
+REFERRAL = "3" * 32
 DAY_S = 24 * 3600
 
 
@@ -101,6 +104,58 @@ class Scene:
         proof = TlogProof(0, (), note).to_text()
         return ledger_pb2.Receipt(index=0, leaf=leaf, proof=proof, salt=salt, body=body)
 
+    # --- a referral that the peer sends ----------------------------------------------------------
+
+    def served(
+        self, categories: Sequence[str] = ("CARD", "NAME"), **changes: Any
+    ) -> referral_pb2.GetReferralResponse:
+        """What the referral service would hand out; ``changes`` replace fields of the header."""
+        _, public = sealing.generate_recipient_key(self.entropy)
+        now = self.clock.wall()
+        values: dict[str, Any] = {
+            "referral": REFERRAL,
+            "grant": "2" * 32,
+            "sender": PEER,
+            "sender_key": signing.identity_key_id(signing.public_bytes(self.peer_identity)),
+            "recipient": OWN,
+            "recipient_key": sealing.recipient_key_id(public),
+            "purpose": "housing",
+            "service": "svc-1",
+            "urgency": "normal",
+            "created": now,
+            "not_after": now + 30 * DAY_S,
+        }
+        header = Header(**{**values, **changes})
+        parts = [
+            sealing.seal_part(
+                header,
+                PartLabel(number, category, stage_of(category), 1, 1024),
+                b"",
+                public,
+                self.entropy,
+            )
+            for number, category in enumerate(categories)
+        ]
+        manifest = Manifest(header, tuple(made.part for made in parts))
+        signed = SignedManifest.sign(manifest, self.peer_identity)
+        return referral_pb2.GetReferralResponse(
+            referral=referral_pb2.Referral(referral=header.referral),
+            manifest=signed.manifest_bytes,
+            signature=signed.signature,
+            parts=[
+                referral_pb2.SealedPart(ciphertext=made.ciphertext, outer_wrap=bytes(1196))
+                for made in parts
+            ],
+        )
+
+    # --- the client ------------------------------------------------------------------------------
+
+    def recipient(self, answer: referral_pb2.GetReferralResponse) -> AgencyClient:
+        """``OWN``'s client, before a referral service that serves ``answer``."""
+        referral: Any = Referrals(answer)
+        nobody: Any = Silent()
+        return self._client(Stubs(nobody, nobody, referral, nobody, nobody, ()))
+
     def client(self, served: SignedKeyRecord | None = None) -> AgencyClient:
         """``OWN``'s client, before a directory that serves ``served`` for whoever is asked for."""
         answer = directory_pb2.GetKeyResponse()
@@ -109,7 +164,9 @@ class Scene:
             answer.receipt.CopyFrom(self.receipt(served))
         nobody: Any = Silent()
         directory: Any = Directory(answer)
-        stubs = Stubs(nobody, nobody, nobody, directory, nobody, ())
+        return self._client(Stubs(nobody, nobody, nobody, directory, nobody, ()))
+
+    def _client(self, stubs: Stubs) -> AgencyClient:
         return AgencyClient(self.party, clock=self.clock, entropy=self.entropy, stubs=stubs)
 
 
@@ -127,4 +184,14 @@ class Directory:
     answer: directory_pb2.GetKeyResponse
 
     def GetKey(self, request: Any, timeout: float) -> Any:  # noqa: N802  the method's own name
+        return self.answer
+
+
+@dataclass
+class Referrals:
+    """Serves one referral."""
+
+    answer: referral_pb2.GetReferralResponse
+
+    def GetReferral(self, request: Any, timeout: float) -> Any:  # noqa: N802  the method's own name
         return self.answer

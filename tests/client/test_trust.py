@@ -62,18 +62,19 @@ def test_a_protocol_about_another_ledger_is_not_kept(scene: Scene) -> None:
 
 
 def _replace_on_disk(scene: Scene, signed: SignedProtocol) -> None:
+    """What somebody who can write to the folder would leave there."""
+    scene.trust.keep_protocol(OWN, scene.signed())
     document = {
         "protocol": base64.b64encode(signed.protocol_bytes).decode(),
         "signature_a": base64.b64encode(signed.signature_a).decode(),
         "signature_b": base64.b64encode(signed.signature_b).decode(),
     }
-    folder = scene.party.trust / "protocols"
-    folder.mkdir(exist_ok=True)
-    (folder / f"{PEER}.json").write_text(json.dumps(document))
+    [kept] = (scene.party.trust / "protocols").glob(f"{PEER}*.json")
+    assert json.loads(kept.read_text()).keys() == document.keys()
+    kept.write_text(json.dumps(document))
 
 
 def test_the_kept_copy_is_verified_whenever_it_is_read(scene: Scene) -> None:
-    scene.trust.keep_protocol(OWN, scene.signed())
     _replace_on_disk(scene, forged(scene))
     with refused(Reason.SIGNATURE_INVALID):
         scene.trust.protocol_with(PEER)

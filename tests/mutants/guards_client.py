@@ -16,6 +16,7 @@ _TRUST: Final = _SRC + "trust.py"
 
 _T_LYING: Final = "tests/flow/test_lying_consent.py::"
 _T_LIES: Final = "tests/flow/test_lies.py::"
+_T_FETCH: Final = "tests/client/test_fetch.py::"
 _T_TRUST: Final = "tests/client/test_trust.py::"
 
 
@@ -105,7 +106,7 @@ TRUST: Final[tuple[Guard, ...]] = (
         _OPENING,
         "        manifest = signed.verify(sender_key)\n",
         "        manifest = signed.manifest\n",
-        _T_LIES + "test_a_referral_that_is_not_what_was_sent",
+        _T_FETCH + "test_a_manifest_that_another_key_signed_is_not_believed",
     ),
     guard(
         "ciphertext-at-client",
@@ -113,7 +114,7 @@ TRUST: Final[tuple[Guard, ...]] = (
         _OPENING,
         "            part.match_ciphertext(sealed.ciphertext)\n",
         "            pass\n",
-        _T_LIES + "test_a_referral_that_is_not_what_was_sent",
+        _T_FETCH + "test_other_parts_than_the_signed_ones_are_not_believed",
     ),
     guard(
         "fetched-referral",
@@ -121,7 +122,24 @@ TRUST: Final[tuple[Guard, ...]] = (
         _OPENING,
         "        if header.recipient != self.agency or header.referral != referral:\n",
         "        if header.recipient != self.agency:\n",
-        _T_LIES + "test_another_referral_in_its_place",
+        _T_FETCH + "test_another_referral_than_the_one_asked_for_is_not_believed",
+    ),
+    guard(
+        "parts-count-at-client",
+        "no part is missing and none is added",
+        _OPENING,
+        "        if len(answer.parts) != len(manifest.parts):\n",
+        "        if len(answer.parts) < len(manifest.parts):\n",
+        _T_FETCH + "test_other_parts_than_the_signed_ones_are_not_believed",
+    ),
+    guard(
+        "protocol-covers-at-fetch",
+        "nothing is taken that the two agencies did not agree",
+        _OPENING,
+        "        self.trust.covering(header.sender, header.purpose, manifest.categories,"
+        " header.created)\n",
+        "",
+        _T_FETCH + "test_what_no_kept_protocol_covers_is_not_taken",
     ),
     guard(
         "keyrecord-signature-at-client",
@@ -167,7 +185,7 @@ TRUST: Final[tuple[Guard, ...]] = (
         "protocol-covers-at-client",
         "nothing is sealed that the two agencies did not agree",
         _SENDING,
-        "        self.trust.protocol_with(recipient).covers(purpose, wanted, now)\n",
+        "        self.trust.covering(recipient, purpose, wanted, now)\n",
         "",
         _T_TRUST + "test_what_the_protocol_does_not_cover_is_not_even_sealed",
     ),

@@ -120,6 +120,8 @@ def judge(guard: Guard, run: Run, copy: Path) -> tuple[Verdict, str]:
         return Verdict.SURVIVED, guard.test
     if run.status != 1:
         return Verdict.BROKEN, f"pytest ended with {run.status}"
+    if not run.imported:
+        return Verdict.BROKEN, "pytest did not come as far as to report"
     if run.strangers:
         return Verdict.BROKEN, f"imported from elsewhere: {run.strangers[0]}"
     missing = [e.file for e in guard.edits if str(copy / e.file) not in run.imported]

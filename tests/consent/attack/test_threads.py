@@ -27,7 +27,9 @@ HALF_OPEN = THREADS * QUEUED_PER_THREAD + 12
 
 
 @contextmanager
-def half_open(world: World, method: str, count: int) -> Iterator[None]:
+def half_open(
+    world: World, method: str, count: int, *, timeout: float | None = 30
+) -> Iterator[None]:
     """Calls of a recipient that send their headers and never their request."""
     over = threading.Event()
 
@@ -42,7 +44,7 @@ def half_open(world: World, method: str, count: int) -> Iterator[None]:
     credentials = channel_credentials(read_material(world.tls("agency", B)))
     with grpc.secure_channel(f"127.0.0.1:{world.port}", credentials, options=options) as channel:
         call: Any = channel.stream_unary(SERVICE + method)
-        calls = [call.future(nothing(), timeout=30) for _ in range(count)]
+        calls = [call.future(nothing(), timeout=timeout) for _ in range(count)]
         try:
             yield
         finally:
@@ -98,4 +100,15 @@ def test_calls_that_never_send_their_request_keep_no_stop_out(
         started = time.monotonic()
         world.stop_grant(world.sign_in(card), grant)
         assert heard_of_the_end(world, grant)
+        assert time.monotonic() - started < AT_ONCE_S
+
+
+@pytest.mark.parametrize(("method", "timeout"), [("RollKeys", 30), ("ReleaseKey", None)])
+def test_a_caller_that_may_not_call_or_has_no_deadline_holds_no_thread(
+    fresh_world: World, method: str, timeout: float | None
+) -> None:
+    with half_open(fresh_world, method, HALF_OPEN, timeout=timeout):
+        time.sleep(0.5)
+        started = time.monotonic()
+        fresh_world.ledger().GetCheckpoint(ledger_pb2.GetCheckpointRequest())
         assert time.monotonic() - started < AT_ONCE_S

@@ -8,7 +8,12 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from safehand_core.reasons import Reason
+from safehand_formats.kinds import Kind
+from safehand_formats.leaf import Leaf
+from safehand_ledger.tables import TABLES
 from safehand_ledger.transaction import WriterTransaction
+from safehand_store.engine import begin_read
+from sqlalchemy import select
 
 from tests.consent.release.world import (
     DAY_S,
@@ -44,6 +49,13 @@ def waiting(world: World) -> int:
     return len(world.app.context.writer._lanes._others)
 
 
+def entries(world: World, kind: Kind) -> int:
+    """How many there are; an EXPIRE may have come since, by the sweeper."""
+    with begin_read(world.app.context.engine) as connection:
+        leaves = connection.execute(select(TABLES.leaf.c.leaf)).scalars()
+        return sum(Leaf.decode(leaf).kind is kind for leaf in leaves)
+
+
 def ends_meanwhile(world: World, ask: Callable[[], T]) -> Callable[[], T]:
     """``ask`` passes every check before the writer; then a day passes; then its turn comes."""
     with busy_writer(world):
@@ -63,6 +75,7 @@ def test_a_consent_that_ends_while_it_waits_for_the_writer_refers_nothing(
     outcome = ends_meanwhile(world, lambda: world.authorise(sealed))
     with refused(Reason.CONSENT_ENDED):
         outcome()
+    assert entries(world, Kind.REFER) == 0
 
 
 def test_a_consent_that_ends_while_it_waits_for_the_writer_opens_nothing(
@@ -75,3 +88,4 @@ def test_a_consent_that_ends_while_it_waits_for_the_writer_opens_nothing(
     outcome = ends_meanwhile(world, lambda: world.release(sent))
     with refused(Reason.CONSENT_ENDED):
         outcome()
+    assert entries(world, Kind.DISCLOSE) == 0

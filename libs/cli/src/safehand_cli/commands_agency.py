@@ -11,7 +11,7 @@ from safehand_core.words import CATEGORIES, PURPOSES
 from safehand_formats.signing import identity_key_id
 
 from safehand_cli import context
-from safehand_cli.context import command, emit
+from safehand_cli.context import command, each_of, emit, read_hex, read_text, words
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -46,7 +46,7 @@ def enrol(
     ] = None,
 ) -> None:
     """Enrol an agency: --as consent pins its key there, --as referral lists it."""
-    key = bytes.fromhex(key_file.read_text().strip())
+    key = read_hex(key_file)
     client = context.operator()
     if context.CURRENT.party == "referral":
         client.register(agency, key, name, organization or ())
@@ -65,8 +65,14 @@ def propose(
     to: Annotated[str, typer.Option(help="The peer agency.")],
     fingerprint: Annotated[str, typer.Option(help="Its fingerprint, typed from another channel.")],
     out: Annotated[Path, typer.Option(help="Write the half-signed protocol here.")],
-    purpose: Annotated[list[str] | None, typer.Option(help="Default: all.")] = None,
-    category: Annotated[list[str] | None, typer.Option(help="Default: all.")] = None,
+    purpose: Annotated[
+        list[str] | None,
+        typer.Option(help=f"Repeat it; default all: {words(PURPOSES)}."),
+    ] = None,
+    category: Annotated[
+        list[str] | None,
+        typer.Option(help=f"Repeat it; default all: {words(CATEGORIES)}."),
+    ] = None,
     days: Annotated[int, typer.Option(help="Days that it lives.")] = agreement.PROTOCOL_DAYS,
     focal_point: Annotated[str, typer.Option(help="Our role that answers.")] = "referral desk",
     peer_focal_point: Annotated[str, typer.Option(help="Theirs.")] = "intake desk",
@@ -76,8 +82,8 @@ def propose(
         context.agency(),
         peer=to,
         peer_fingerprint=fingerprint,
-        purposes=purpose or tuple(PURPOSES),
-        categories=category or tuple(CATEGORIES),
+        purposes=each_of(purpose or tuple(PURPOSES), PURPOSES, "--purpose"),
+        categories=each_of(category or tuple(CATEGORIES), CATEGORIES, "--category"),
         focal_point=focal_point,
         peer_focal_point=peer_focal_point,
         days=days,
@@ -94,7 +100,7 @@ def countersign(
 ) -> None:
     """Check and sign a proposal, keep it, and file it with directory and consent."""
     protocol = agreement.countersign(
-        context.agency(), proposal.read_text(), peer_fingerprint=fingerprint
+        context.agency(), read_text(proposal), peer_fingerprint=fingerprint
     )
     emit({"protocol": protocol.id}, f"protocol {protocol.id} is signed by both")
 
@@ -115,7 +121,10 @@ def collect() -> None:
 def publish_key(
     days: Annotated[int, typer.Option(help="Days that the key is meant to live.")] = 90,
 ) -> None:
-    """Make the next recipient key, log it in the ledger, publish both."""
+    """Make the next recipient key, log it in the ledger, publish both.
+
+    Finishes a publication that was interrupted, where there is one.
+    """
     record = context.agency().publish_key(days).record
     emit(
         {"kid": record.kid, "sequence": record.sequence, "not_after": record.not_after},

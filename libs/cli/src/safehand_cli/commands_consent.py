@@ -13,9 +13,11 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from safehand.common.v1 import reason_pb2
 from safehand.consent.v1 import consent_pb2
 from safehand_client import SurvivorClient
+from safehand_core.reasons import TABLE, Reason
+from safehand_core.words import CATEGORIES, CONSENT_GIVEN_HOW, CONSENT_PRESENT, PURPOSES
 
 from safehand_cli import context
-from safehand_cli.context import command, emit, secret
+from safehand_cli.context import command, each_of, emit, one_of, secret, words
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -64,9 +66,15 @@ def _text(item: consent_pb2.GrantView) -> str:
         f"{item.grant}  {state_word(item.state):<8} {item.terms.recipient_agency} may get "
         f"{', '.join(item.terms.categories)} for {item.terms.purpose}, until {until}"
     )
-    if item.HasField("final_at"):
+    if item.terms.HasField("erase_by"):
+        line += f", to be erased by {day(item.terms.erase_by)}"
+    if item.state == consent_pb2.GRANT_STATE_STOPPED and item.HasField("final_at"):
         line += f"\n  stopped; can be undone until {day(item.final_at)}"
     return line
+
+
+def _in_days(days: int | None) -> int | None:
+    return None if days is None else int(time.time()) + days * 86_400
 
 
 @app.command()
@@ -99,21 +107,42 @@ def options(card_file: CardFile = None, pin_file: PinFile = None) -> None:
 def grant(
     releasing: Annotated[str, typer.Option("--from", help="The agency that holds it.")],
     recipient: Annotated[str, typer.Option("--to", help="The one agency that may receive it.")],
-    purpose: Annotated[str, typer.Option(help="What for.")],
-    category: Annotated[list[str], typer.Option(help="What; repeat it. CARD is always in.")],
+    purpose: Annotated[str, typer.Option(help=f"What for: {words(PURPOSES)}.")],
+    category: Annotated[
+        list[str],
+        typer.Option(help=f"What; repeat it: {words(CATEGORIES)}. CARD is always in."),
+    ],
     days: Annotated[int | None, typer.Option(help="Until when; default 90, at most 180.")] = None,
+    erase_days: Annotated[
+        int | None,
+        typer.Option(help="Days until they must have erased it; not before it ends."),
+    ] = None,
+    language: Annotated[str, typer.Option(help="In which language she was told.")] = "en",
+    given_how: Annotated[
+        str, typer.Option(help=f"How she was told: {words(CONSENT_GIVEN_HOW)}.")
+    ] = "read",
+    present: Annotated[
+        str, typer.Option(help=f"Who was there: {words(CONSENT_PRESENT)}.")
+    ] = "alone",
     card_file: CardFile = None,
     pin_file: PinFile = None,
 ) -> None:
     """Say yes."""
-    expires = None if days is None else int(time.time()) + days * 86_400
+    one_of(purpose, PURPOSES, "--purpose")
+    each_of(category, CATEGORIES, "--category")
+    one_of(given_how, CONSENT_GIVEN_HOW, "--given-how")
+    one_of(present, CONSENT_PRESENT, "--present")
     with signed_in(card_file, pin_file) as her:
         answer = her.grant(
             releasing=releasing,
             recipient=recipient,
             purpose=purpose,
             categories=category,
-            expires_at=expires,
+            expires_at=_in_days(days),
+            erase_by=_in_days(erase_days),
+            language=language,
+            given_how=given_how,
+            present=present,
         )
     emit(
         {**_view(answer.grant), "index": answer.receipt.index},
@@ -143,11 +172,20 @@ def stop(
     """Stop sharing, at once."""
     with signed_in(card_file, pin_file) as her:
         answer = her.stop(grant, destroy_now=destroy_now)
-    emit(
-        {**_view(answer.grant), "index": answer.stop_receipt.index},
-        f"sharing has stopped\n{_text(answer.grant)}\nledger entry {answer.stop_receipt.index}\n"
-        "they are told that sharing stopped; they are not told why",
-    )
+    data = {**_view(answer.grant), "index": answer.stop_receipt.index}
+    lines = [
+        "sharing has stopped",
+        _text(answer.grant),
+        f"ledger entry {answer.stop_receipt.index}: STOP",
+    ]
+    if answer.HasField("revoke_receipt"):
+        data["revoke_index"] = answer.revoke_receipt.index
+        lines += [
+            f"ledger entry {answer.revoke_receipt.index}: REVOKE",
+            "the keys are deleted: what was not opened can never be opened",
+        ]
+    lines.append("they are told that sharing stopped; they are not told why")
+    emit(data, "\n".join(lines))
 
 
 @app.command()
@@ -160,6 +198,16 @@ def resume(grant: Grant, card_file: CardFile = None, pin_file: PinFile = None) -
         {**_view(answer.grant), "index": answer.receipt.index},
         f"sharing is on again\n{_text(answer.grant)}",
     )
+
+
+def _refusal(item: consent_pb2.Look) -> str:
+    """Its reason's word; empty where it was not refused."""
+    return reason_pb2.Reason.Name(item.refused).removeprefix("REASON_") if item.refused else ""
+
+
+def _why(item: consent_pb2.Look) -> str:
+    word = _refusal(item)
+    return TABLE[Reason[word]].message if word in Reason.__members__ else word
 
 
 @app.command()
@@ -177,16 +225,14 @@ def looks(card_file: CardFile = None, pin_file: PinFile = None) -> None:
                 "worker_ref": item.worker_ref,
                 "grant": item.grant,
                 "index": item.ledger_index,
-                "refused": reason_pb2.Reason.Name(item.refused).removeprefix("REASON_")
-                if item.refused
-                else "",
+                "refused": _refusal(item),
             }
             for item in found
         ],
         "\n".join(
             f"{day(item.at)}  {item.agency_name or item.agency} ({item.worker_ref or 'unknown'}) "
             + (
-                f"tried to open {item.category} and was refused"
+                f"tried to open {item.category} and was refused: {_why(item)}"
                 if item.refused
                 else f"opened {item.category}, ledger entry {item.ledger_index}"
             )
@@ -205,5 +251,5 @@ def receipt(grant: Grant, card_file: CardFile = None, pin_file: PinFile = None) 
     emit(
         [{"index": line.index, "kind": line.kind.name, "body": line.body} for line in lines],
         "\n".join(f"{line.index:>6}  {line.kind.name}" for line in lines)
-        + "\nevery proof holds, every line opens, no gap",
+        + "\nevery proof holds, every line opens, no gap, nothing behind a stop",
     )

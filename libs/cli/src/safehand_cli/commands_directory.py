@@ -9,10 +9,11 @@ import typer
 from safehand.referral.v1 import directory_pb2
 from safehand_core.errors import SafehandError
 from safehand_core.reasons import Reason
+from safehand_core.words import CATEGORIES
 from safehand_hsds import package
 
 from safehand_cli import context
-from safehand_cli.context import EXIT_WRONG, command, emit, fail
+from safehand_cli.context import EXIT_WRONG, command, each_of, emit, fail, words
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -120,8 +121,12 @@ def search(
 @command
 def needs(
     service: Annotated[str, typer.Argument(help="The service's id.")],
-    category: Annotated[list[str], typer.Option(help="What it may receive; repeat it.")],
+    category: Annotated[
+        list[str], typer.Option(help=f"What it may receive; repeat it: {words(CATEGORIES)}.")
+    ],
 ) -> None:
     """Say which categories a service may receive (--as referral). CARD is always in."""
-    found = context.operator().set_service_needs(service, category)
+    found = context.operator().set_service_needs(
+        service, each_of(category, CATEGORIES, "--category")
+    )
     emit({"service": service, "categories": found}, ", ".join(found))

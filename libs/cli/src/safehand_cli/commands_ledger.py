@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 from safehand_ledger import check
@@ -15,12 +15,20 @@ from safehand_ledger.vectors import run_vectors
 from safehand_store.engine import open_engine
 
 from safehand_cli import context, verdict
-from safehand_cli.context import EXIT_WRONG, command, emit
+from safehand_cli.context import EXIT_WRONG, command, emit, read_text
 from safehand_cli.sandbox import Sandbox
 
 app = typer.Typer(no_args_is_help=True)
 
-VkeyFile = Annotated[Path | None, typer.Option("--vkey", help="File with the pinned vkey.")]
+AUDITOR: Final = "oversight"
+"""Whose pinned key counts where ``--as`` names nobody: never the checked party's own."""
+
+VkeyFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--vkey", help=f"File with the pinned vkey; default that of --as, else of {AUDITOR}."
+    ),
+]
 
 
 def _sandbox() -> Sandbox:
@@ -28,14 +36,19 @@ def _sandbox() -> Sandbox:
 
 
 def _read_vkey(path: Path | None) -> str:
-    return (path or _sandbox().vkey_file).read_text().strip()
+    if path is None:
+        name = context.CURRENT.party or AUDITOR
+        path = _sandbox().party_dir(name) / "trust" / "ledger.vkey"
+    return read_text(path).strip()
 
 
-def _finish(report: Report, what: str) -> None:
+def _finish(report: Report, what: str, *, pinned: bool = True) -> None:
     problems = "".join(f"\n  {p.code} {p.where}: {p.detail}" for p in report.problems)
     head = "holds" if report.ok else f"{report.problem_count} problems"
+    if not pinned:
+        head += ", key not pinned (checked under the directory's own vkey: name yours with --vkey)"
     emit(
-        report.to_json(),
+        {**report.to_json(), "pinned": pinned},
         f"{what}: {head}; {report.size} entries, {report.opened} opened, root {report.root}"
         + (f", {report.steps} steps" if report.steps else "")
         + problems,
@@ -84,7 +97,8 @@ def audit(
     ] = None,
 ) -> None:
     """Check an export directory: every byte, proof, opening, rule and step."""
-    _finish(audit_directory(openings, vkey=vkey.read_text().strip() if vkey else None), "audit")
+    key = read_text(vkey).strip() if vkey else None
+    _finish(audit_directory(openings, vkey=key), "audit", pinned=key is not None)
 
 
 @app.command()

@@ -12,9 +12,25 @@ from safehand.referral.v1 import referral_pb2
 from safehand_client import intake
 from safehand_core.errors import SafehandError
 from safehand_core.reasons import Reason
+from safehand_core.words import (
+    CATEGORIES,
+    DECLINE_REASONS,
+    OUTCOMES,
+    PURPOSES,
+    URGENCY_ANSWER_S,
+)
 
 from safehand_cli import context
-from safehand_cli.context import command, emit
+from safehand_cli.context import (
+    REFERENCE,
+    command,
+    each_of,
+    emit,
+    one_of,
+    read_text,
+    reference,
+    words,
+)
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -84,28 +100,29 @@ def send(
     grant: Annotated[str, typer.Option(help="The grant's id; see: referral grants")],
     to: Annotated[str, typer.Option(help="The recipient agency.")],
     service: Annotated[str, typer.Option(help="The service's id; see: directory search")],
-    purpose: Annotated[str, typer.Option(help="The grant's purpose.")],
+    purpose: Annotated[str, typer.Option(help=f"The grant's purpose: {words(PURPOSES)}.")],
     form: Annotated[Path, typer.Option(help="The intake form as JSON (safehand.intake.v1).")],
     category: Annotated[
-        list[str] | None, typer.Option(help="Default: what the form holds.")
+        list[str] | None,
+        typer.Option(help=f"Repeat it; default what the form holds: {words(CATEGORIES)}."),
     ] = None,
-    urgency: Annotated[str, typer.Option(help="emergency, urgent or normal.")] = "normal",
+    urgency: Annotated[str, typer.Option(help=f"One of {words(URGENCY_ANSWER_S)}.")] = "normal",
 ) -> None:
     """Seal and send a referral. Prints what is sent, by category, never its content."""
     filled = IntakeForm()
     try:
-        json_format.Parse(form.read_text(), filled)
+        json_format.Parse(read_text(form), filled)
     except json_format.ParseError:
         raise SafehandError(Reason.MALFORMED, "the form is not an intake form as JSON") from None
-    wanted = category or intake.categories_in(filled)
+    wanted = each_of(category or intake.categories_in(filled), CATEGORIES, "--category")
     sent = context.agency().send(
         grant=grant,
         recipient=to,
-        purpose=purpose,
+        purpose=one_of(purpose, PURPOSES, "--purpose"),
         service=service,
         form=filled,
         categories=wanted,
-        urgency=urgency,
+        urgency=one_of(urgency, URGENCY_ANSWER_S, "--urgency"),
     )
     emit(
         {**_state(sent.state), "index": sent.refer_index, "categories": sorted({"CARD", *wanted})},
@@ -140,10 +157,18 @@ def status(referral: ReferralId) -> None:
 @command
 def open_part(
     referral: ReferralId,
-    category: Annotated[str, typer.Option(help="Which part.")],
-    worker: Annotated[str, typer.Option(help="Your opaque worker reference; she sees it.")],
+    category: Annotated[str, typer.Option(help=f"Which part: {words(CATEGORIES)}.")],
+    worker: Annotated[
+        str, typer.Option(help=f"Your opaque worker reference, which she sees: {REFERENCE}.")
+    ],
 ) -> None:
-    """Open one part. She will see that you looked."""
+    """Open one part. She will see that you looked.
+
+    It fetches the sealed parts first. Once referral knows of a stop that is refused already, and
+    her list then does not hold the try: consent was not asked.
+    """
+    one_of(category, CATEGORIES, "--category")
+    reference(worker, "--worker")
     client = context.agency()
     opened = client.open(client.fetch(referral), category, worker_ref=worker)
     content = json_format.MessageToDict(opened.form, preserving_proto_field_name=True)
@@ -171,34 +196,35 @@ def receive(referral: ReferralId) -> None:
 @app.command()
 @command
 def accept(referral: ReferralId) -> None:
-    """Say yes: identity parts can then be opened."""
-    client = context.agency()
-    _show(client.accept(client.fetch(referral)))
+    """Say yes: identity parts can then be opened. Also while sharing is stopped."""
+    _show(context.agency().accept(referral))
 
 
 @app.command()
 @command
 def decline(
-    referral: ReferralId, reason: Annotated[str, typer.Option(help="A decline code.")]
+    referral: ReferralId,
+    reason: Annotated[str, typer.Option(help=f"One of {words(DECLINE_REASONS)}.")],
 ) -> None:
-    """Say no, with a coded reason."""
-    client = context.agency()
-    _show(client.decline(client.fetch(referral), reason))
+    """Say no, with a coded reason. Also while sharing is stopped."""
+    _show(context.agency().decline(referral, one_of(reason, DECLINE_REASONS, "--reason")))
 
 
 @app.command()
 @command
 def withdraw(
-    referral: ReferralId, reason: Annotated[str, typer.Option(help="A decline code.")]
+    referral: ReferralId,
+    reason: Annotated[str, typer.Option(help=f"One of {words(DECLINE_REASONS)}.")],
 ) -> None:
     """Take back a referral that we sent."""
-    _show(context.agency().withdraw(referral, reason))
+    _show(context.agency().withdraw(referral, one_of(reason, DECLINE_REASONS, "--reason")))
 
 
 @app.command()
 @command
 def complete(
-    referral: ReferralId, outcome: Annotated[str, typer.Option(help="An outcome code.")]
+    referral: ReferralId,
+    outcome: Annotated[str, typer.Option(help=f"One of {words(OUTCOMES)}.")],
 ) -> None:
     """Close an accepted referral with its outcome."""
-    _show(context.agency().complete(referral, outcome))
+    _show(context.agency().complete(referral, one_of(outcome, OUTCOMES, "--outcome")))

@@ -11,7 +11,7 @@ from safehand_core.keystore import write_atomic
 
 from safehand_cli import context
 from safehand_cli.cards import new_card, spaced
-from safehand_cli.context import command, emit
+from safehand_cli.context import REFERENCE, command, emit, read_text, reference
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -25,7 +25,7 @@ def group() -> None:
 @app.command()
 @command
 def register(
-    ref: Annotated[str, typer.Option(help="Our own random reference for her; never a name.")],
+    ref: Annotated[str, typer.Option(help=f"Our own random reference for her: {REFERENCE}.")],
     card_file: Annotated[Path, typer.Option(help="Write the card number here (0600), to print.")],
     pin_file: Annotated[Path, typer.Option(help="Write the PIN here (0600), to print apart.")],
 ) -> None:
@@ -33,9 +33,10 @@ def register(
 
     Run it again with the same files to repeat a request whose answer was lost.
     """
+    reference(ref, "--ref")
     if card_file.exists() and pin_file.exists():
-        card = card_file.read_text().strip().replace(" ", "")
-        pin = pin_file.read_text().strip()
+        card = read_text(card_file).strip().replace(" ", "")
+        pin = read_text(pin_file).strip()
     else:
         card, pin = new_card(SystemEntropy())
         write_atomic(card_file, (spaced(card) + "\n").encode())

@@ -10,17 +10,17 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from safehand_client import AgencyClient, OperatorClient, SurvivorClient
+from safehand_client import AgencyClient, OperatorClient, OversightClient, SurvivorClient
 from safehand_core.entropy import SystemEntropy
 from safehand_core.errors import SafehandError
 from safehand_core.reasons import Reason
 
 from safehand_cli import seed
 from safehand_cli.context import CURRENT, EXIT_WRONG, command
-from safehand_cli.sandbox import MARKER, Sandbox
-from safehand_cli.show import StoryPrinter
+from safehand_cli.sandbox import Sandbox
+from safehand_cli.show import StoryPrinter, processes
 from safehand_cli.story import Cast, Step, Story
-from safehand_cli.system import System, describe, memory_pss
+from safehand_cli.system import System, memory_pss
 from safehand_cli.verdict import export_and_audit
 
 app = typer.Typer(add_completion=False)
@@ -30,12 +30,16 @@ app = typer.Typer(add_completion=False)
 @command
 def up(
     story: Annotated[bool, typer.Option("--story", help="Play the guided story once.")] = False,
-    once: Annotated[bool, typer.Option("--once", help="Exit after the story.")] = False,
+    once: Annotated[
+        bool, typer.Option("--once", help="Stop again after the story, or the start.")
+    ] = False,
     out: Annotated[
         Path | None,
         typer.Option("--out", help="Leave here what an outsider needs to check the story."),
     ] = None,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Empty the sandbox folder first.")] = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Empty the sandbox folder first; --story does.")
+    ] = False,
 ) -> None:
     """Start the sandbox: nats-server, consent, referral, notify, two agencies, sample services.
 
@@ -45,22 +49,29 @@ def up(
     sandbox = Sandbox(CURRENT.root.absolute())
     if out is not None and out.exists() and any(out.iterdir()):
         raise SafehandError(Reason.CONFIG_INVALID, "the folder for --out is not empty")
-    if fresh or story:
-        sandbox.wipe()
-    if (
-        sandbox.root.exists()
-        and any(sandbox.root.iterdir())
-        and not (sandbox.root / MARKER).exists()
-    ):
-        raise SafehandError(Reason.CONFIG_INVALID, "the folder exists and is no sandbox")
     printer = StoryPrinter(quiet=CURRENT.json)
+    with sandbox.held():
+        if (fresh or story) and sandbox.wipe():
+            printer.progress(f"emptied the sandbox folder {sandbox.root}")
+        _run(sandbox, printer, began, story=story, once=once, out=out)
+
+
+def _run(
+    sandbox: Sandbox,
+    printer: StoryPrinter,
+    began: float,
+    *,
+    story: bool,
+    once: bool,
+    out: Path | None,
+) -> None:
     system = System(sandbox, say=printer.progress)
     finished = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: finished.set())
     try:
         addresses = system.start()
         seed.load(sandbox, say=printer.progress)
-        printer.heading("running", describe(system))
+        printer.heading("running", processes(system))
         if story:
             steps = _play(sandbox, printer, began)
             target = out or sandbox.root / "out"
@@ -80,6 +91,12 @@ def up(
         )
         if story:
             printer.result(steps)
+        elif once:
+            printer.heading(
+                "done",
+                "  everything started and served, and is stopped again; "
+                "with --story it also plays the story",
+            )
         if not once:
             typer.echo("\nstays up until Ctrl-C; in another terminal try:\n  safehand --help")
             _wait(finished)
@@ -99,6 +116,7 @@ def _play(sandbox: Sandbox, printer: StoryPrinter, began: float) -> list[Step]:
         AgencyClient(sandbox.party("agency-b")),
         SurvivorClient(sandbox.party("her")),
         OperatorClient(sandbox.party("consent")),
+        OversightClient(sandbox.party("oversight")),
     )
     try:
         printer.begin(began)
@@ -108,6 +126,7 @@ def _play(sandbox: Sandbox, printer: StoryPrinter, began: float) -> list[Step]:
         cast.agency_b.close()
         cast.her.close()
         cast.consent_operator.close()
+        cast.oversight.close()
 
 
 def _wait(finished: threading.Event) -> None:

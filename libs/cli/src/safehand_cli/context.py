@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 
 import typer
+from safehand_core import ids
 from safehand_core.errors import SafehandError
 from safehand_core.reasons import TABLE, Reason
 
@@ -60,8 +62,24 @@ def party() -> Party:
     from safehand_client import Party
 
     if not CURRENT.party:
-        raise SafehandError(Reason.CONFIG_INVALID, "say who you are: safehand --as PARTY")
-    return Party.open(CURRENT.root / "parties" / CURRENT.party)
+        raise SafehandError(
+            Reason.CONFIG_INVALID,
+            "say who you are: safehand --as PARTY",
+            metadata={"parties": _parties()},
+        )
+    folder = CURRENT.root / "parties"
+    if not (folder / CURRENT.party / "tls" / "cert.pem").is_file():
+        raise SafehandError(
+            Reason.CONFIG_INVALID,
+            "there is no party of that name",
+            metadata={"parties": _parties(), "folder": str(folder)},
+        )
+    return Party.open(folder / CURRENT.party)
+
+
+def _parties() -> str:
+    found = sorted(path.parent.parent.name for path in CURRENT.root.glob("parties/*/tls/cert.pem"))
+    return ", ".join(found) or "none: start the sandbox with safehand up, or name it with --dir"
 
 
 def agency() -> AgencyClient:
@@ -96,15 +114,19 @@ def emit(data: Any, text: str) -> None:
 def fail(error: SafehandError) -> typer.Exit:
     """Print the refusal, its reason and what to do next; the exit to raise."""
     if CURRENT.json:
-        payload = {
+        payload: dict[str, Any] = {
             "error": error.reason.value,
             "message": error.message,
             "fix": error.fix,
             "metadata": error.metadata,
         }
+        if error.retry_after_s is not None:
+            payload["retry_after_s"] = math.ceil(error.retry_after_s)
         typer.echo(json.dumps(payload, sort_keys=True), err=True)
     else:
         extra = "".join(f"\n  {key}: {value}" for key, value in sorted(error.metadata.items()))
+        if error.retry_after_s is not None:
+            extra += f"\n  wait: {math.ceil(error.retry_after_s)} s"
         typer.echo(f"{error.reason.value}: {error.message}{extra}\n  → {error.fix}", err=True)
     status = TABLE[error.reason].status
     return typer.Exit(_EXIT_BY_STATUS.get(status, EXIT_DENIED))
@@ -129,10 +151,65 @@ def command(function: Callable[P, R]) -> Callable[P, R]:
     return wrapped
 
 
+def words(allowed: Collection[str]) -> str:
+    """A closed list, for a help text."""
+    return ", ".join(allowed)
+
+
+def one_of(value: str, allowed: Collection[str], option: str) -> str:
+    """``value``, if it is in the closed list; raises MALFORMED that shows the list."""
+    if value not in allowed:
+        raise SafehandError(
+            Reason.MALFORMED,
+            "an option has a word that is not in its list",
+            metadata={"option": option, "allowed": words(allowed)},
+        )
+    return value
+
+
+def each_of(values: Collection[str], allowed: Collection[str], option: str) -> list[str]:
+    """As ``one_of``, for an option that is repeated."""
+    return [one_of(value, allowed, option) for value in values]
+
+
+REFERENCE: Final = "4 to 64 of a-z, 0-9 and -, beginning with a letter or digit; never a name"
+"""The shape of an agency's own opaque reference, in words."""
+
+
+def reference(value: str, option: str) -> str:
+    """``value``, if it has the shape of an opaque reference; raises MALFORMED that says it."""
+    try:
+        return ids.require(ids.REF_PATTERN, value, option)
+    except SafehandError as error:
+        raise SafehandError(
+            error.reason, error.detail, metadata={"option": option, "shape": REFERENCE}
+        ) from None
+
+
+def read_text(path: Path) -> str:
+    """The text of a file that the user named; raises MALFORMED where it is none."""
+    try:
+        return path.read_text("utf-8")
+    except UnicodeDecodeError:
+        raise SafehandError(
+            Reason.MALFORMED, "a file is not text", metadata={"file": str(path)}
+        ) from None
+
+
+def read_hex(path: Path) -> bytes:
+    """The bytes that a file holds as hex digits; raises MALFORMED where it does not."""
+    try:
+        return bytes.fromhex(read_text(path).strip())
+    except ValueError:
+        raise SafehandError(
+            Reason.MALFORMED, "a file does not hold hex digits", metadata={"file": str(path)}
+        ) from None
+
+
 def secret(prompt: str, file: Path | None) -> str:
     """A card number or PIN: from a file or a prompt, never from argv."""
     if file is not None:
-        return file.read_text().strip().replace(" ", "")
+        return read_text(file).strip().replace(" ", "")
     if not sys.stdin.isatty():
         raise SafehandError(Reason.CONFIG_INVALID, "no terminal to ask: use the option for a file")
     answer: str = typer.prompt(prompt, hide_input=True)

@@ -6,13 +6,18 @@ but TLS: agency keys are made by the agencies, and pinned.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from safehand_client import Addresses, Party
+from safehand_core.errors import SafehandError
+from safehand_core.reasons import Reason
 from safehand_rpc.ca import DevCa
 from safehand_rpc.identity import TRUST_DOMAIN
 
@@ -109,10 +114,42 @@ class Sandbox:
         for name in (*SERVICES, *AGENCIES, "her", "oversight"):
             (self.party_dir(name) / "addresses.json").write_text(text)
 
-    def wipe(self) -> None:
-        """Empty a folder that was a sandbox; leaves any other folder alone."""
-        if (self.root / MARKER).exists():
-            shutil.rmtree(self.root)
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Nobody else runs or empties this sandbox inside the block.
+
+        Raises CONFIG_INVALID where the folder is something else, or another process holds it. The
+        kernel lets go of it when the holder ends, however it ends.
+        """
+        marker = self.root / MARKER
+        if self.root.exists() and any(self.root.iterdir()) and not marker.exists():
+            raise SafehandError(Reason.CONFIG_INVALID, "the folder exists and is no sandbox")
+        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with marker.open("a") as handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise SafehandError(
+                    Reason.CONFIG_INVALID,
+                    "another safehand up runs in this folder: stop it, or choose one with --dir",
+                    metadata={"folder": str(self.root)},
+                ) from None
+            yield
+
+    def wipe(self) -> bool:
+        """Empty a folder that was a sandbox, all but its marker; leaves any other folder alone.
+
+        Says whether there was anything. Call it inside ``held``.
+        """
+        if not (self.root / MARKER).exists():
+            return False
+        found = [path for path in self.root.iterdir() if path.name != MARKER]
+        for path in found:
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+        return bool(found)
 
     @staticmethod
     def _issue(authority: DevCa, folder: Path, principal: str) -> None:

@@ -4,10 +4,32 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 import typer
 
 from safehand_cli.story import Step
+from safehand_cli.system import System
+
+
+def processes(system: System) -> str:
+    """One line for each process: pid, executable and module, as the operating system tells them."""
+    return "\n".join(
+        f"  {name:<16} pid {pid:>7}  {_executable(pid)}"
+        for name in system.supervisor.names()
+        for pid in (system.supervisor.pid(name),)
+    )
+
+
+def _executable(pid: int) -> str:
+    try:
+        # The running file is gone from its place after an upgrade: the kernel says "(deleted)".
+        path = Path(f"/proc/{pid}/exe").readlink()
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
+    except OSError:
+        return "not running"
+    module = " ".join(words[1:4]) if len(words) > 2 and words[1] == "-m" else ""
+    return f"{path} {module}".strip()
 
 
 class StoryPrinter:
@@ -37,8 +59,10 @@ class StoryPrinter:
             return
         self._number += 1
         refused = step.index < 0 and step.result not in ("DONE", "ACCEPTED")
-        mark, colour = ("✗", typer.colors.YELLOW) if refused else ("✓", typer.colors.GREEN)
+        mark, colour = ("■", typer.colors.BLUE) if refused else ("✓", typer.colors.GREEN)
         where = f"ledger entry {step.index}: {step.result}" if step.index >= 0 else step.result
+        if refused:
+            where = f"refused, as it must be: {step.result}"
         typer.echo(f"\n{self._number:>3}. {step.tried}")
         typer.secho(f"     {mark} {where}", fg=colour)
         typer.secho(f"       {evidence}", dim=True)

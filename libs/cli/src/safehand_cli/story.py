@@ -12,7 +12,13 @@ from typing import Final
 
 from safehand.intake.v1.intake_pb2 import IntakeForm
 from safehand.referral.v1 import referral_pb2
-from safehand_client import AgencyClient, Fetched, OperatorClient, SurvivorClient
+from safehand_client import (
+    AgencyClient,
+    Fetched,
+    OperatorClient,
+    OversightClient,
+    SurvivorClient,
+)
 from safehand_client.survivor import ReceiptLine
 from safehand_core.entropy import Entropy
 from safehand_core.errors import SafehandError
@@ -57,6 +63,7 @@ class Cast:
     agency_b: AgencyClient
     her: SurvivorClient
     consent_operator: OperatorClient
+    oversight: OversightClient
 
 
 @dataclass
@@ -270,12 +277,14 @@ class Story:
         looks = [line for line in lines if line.kind.name == "DISCLOSE"]
         refused = [look for look in her.looks(self.grant) if look.ledger_index < 0]
         _hold(len(looks) == 3, "her receipt shows every look")
+        leaves = self.cast.oversight.check_complete(her.receipt(self.grant), self.grant)
         self._step(
             "her-receipt",
             "She checks her receipt: every look, no look after her stop, no gap",
             "DONE",
             -1,
-            _receipt_line(lines, len(refused)),
+            f"{_receipt_line(lines, len(refused))}; the oversight board held it against all "
+            f"{leaves} entries: nothing of hers is hidden",
         )
         her.sign_out()
 
@@ -293,7 +302,7 @@ class Story:
             attempt()
         except SafehandError as error:
             _hold(error.reason is reason, f"refused with {reason}, not {error.reason}")
-            self._step(name, tried, reason.value, -1, f"refused: {error.message}")
+            self._step(name, tried, reason.value, -1, error.message)
             return
         raise AssertionError(f"{name}: was not refused")
 

@@ -1,13 +1,15 @@
 """The typed client for agencies: it seals, opens, and verifies before it believes.
 
 Public: ``AgencyClient`` (an agency's system), ``SurvivorClient`` (what the portal does for her),
-``OperatorClient`` (operator commands), ``Party`` (a folder with one party's keys and trust).
+``OperatorClient`` (operator commands), ``OversightClient`` (holds her receipt against all leaves),
+``Party`` (a folder with one party's keys and trust).
 Everything under ``_internal`` may change.
 """
 
 from safehand_client._internal.opening import Fetched, Opened
 from safehand_client._internal.sending import Sent
 from safehand_client.agency import AgencyClient
+from safehand_client.auditor import OversightClient
 from safehand_client.operator import OperatorClient
 from safehand_client.party import Addresses, Party
 from safehand_client.survivor import SurvivorClient
@@ -18,6 +20,7 @@ __all__ = [
     "Fetched",
     "Opened",
     "OperatorClient",
+    "OversightClient",
     "Party",
     "Sent",
     "SurvivorClient",

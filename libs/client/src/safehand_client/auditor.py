@@ -23,11 +23,41 @@ from safehand_formats.kinds import BUILT, Kind, grant_tag
 from safehand_formats.leaf import Leaf
 from safehand_formats.note import NoteVerifier
 
-from safehand_client._internal.calls import DEADLINE_S, Stubs
+from safehand_client._internal.calls import DEADLINE_S, Stubs, dial
+from safehand_client.party import Addresses, Party
 from safehand_client.survivor import ReceiptLine, read_receipt
+from safehand_client.trust import TrustStore
 
 BEYOND: Final = 256
 """Counters tried above the number of leaves of a kind."""
+
+
+class OversightClient:
+    """An oversight party, which may read every leaf. Hand it her receipt, and it says if it is
+    whole; it sees no name and no content, only leaves and what she shows it."""
+
+    def __init__(
+        self,
+        party: Party,
+        *,
+        addresses: Addresses | None = None,
+        stubs: Stubs | None = None,
+    ) -> None:
+        self.stubs = stubs or dial(addresses or party.addresses, party.tls)
+        self._verifier = TrustStore(party.trust).verifier
+
+    def close(self) -> None:
+        self.stubs.close()
+
+    def check_complete(self, receipt: consent_pb2.GetReceiptResponse, grant: str) -> int:
+        """How many leaves the receipt was held against; raises PROOF_INVALID (``check_complete``).
+
+        Every leaf is fetched and must make up the head that the ledger signed, under the vkey that
+        this party pinned.
+        """
+        ledger = fetch_ledger(self.stubs, self._verifier)
+        check_complete(ledger, receipt, grant, self._verifier)
+        return len(ledger.leaves)
 
 
 @dataclass(frozen=True, slots=True)

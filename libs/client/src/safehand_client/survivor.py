@@ -197,8 +197,8 @@ def read_receipt(
     """The lines of a receipt of ``grant`` in ledger order, and the one head that proves them all.
 
     Raises PROOF_INVALID: a proof, an opening or a tag is wrong, a counter has a gap, a line is out
-    of its order, or something was sent or opened behind a stop or the end. Lines left out at the end of a counter leave no gap: whoever has all leaves
-    finds those (``auditor.check_complete``).
+    of its order, or something was sent or opened behind a stop or the end. Lines left out at the
+    end of a counter leave no gap: whoever has all leaves finds those (``auditor.check_complete``).
     """
     try:
         return _read(receipt, grant, verifier)

@@ -10,7 +10,6 @@ import threading
 import time
 from typing import Protocol
 
-
 _MONOTONIC = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 

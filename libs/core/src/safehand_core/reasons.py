@@ -137,7 +137,7 @@ TABLE: dict[Reason, ReasonInfo] = {
     Reason.CONSENT_ENDED: _r(
         "PERMISSION_DENIED",
         "sharing under this consent has ended",
-        "stop; if she wants to share again she gives a new consent or resumes this one herself",
+        "stop here; she alone can resume it within its window, or give a new consent",
     ),
     Reason.CONSENT_MISSING: _r(
         "PERMISSION_DENIED",
@@ -221,8 +221,8 @@ TABLE: dict[Reason, ReasonInfo] = {
     ),
     Reason.STATE_CONFLICT: _r(
         "FAILED_PRECONDITION",
-        "the referral is not in a state that allows this",
-        "read the referral again; docs/concepts.md has the table of states",
+        "it is not in a state that allows this",
+        "read it again; docs/concepts.md has the table of a referral's states",
     ),
     Reason.NOT_ACCEPTED: _r(
         "FAILED_PRECONDITION",

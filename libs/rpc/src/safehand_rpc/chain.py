@@ -108,24 +108,19 @@ class Chain:
         self._clock = clock
 
     def unary(
-        self,
-        method: Method,
-        behaviour: Handler,
-        serialize: Callable[[Any], bytes],
-        *,
-        reads_late: bool = False,
-    ) -> Callable[[Any, Any], bytes]:
+        self, method: Method, behaviour: Handler, serialize: Callable[[Any], bytes]
+    ) -> Callable[[Iterator[bytes], Any], bytes]:
         """One request, one answer, on a thread.
 
-        With ``reads_late`` gRPC hands over an iterator of requests, not a request: who may not
-        call is refused before it sent one, and the deadline bounds how long it is waited for.
+        gRPC hands over an iterator of requests, not a request: with a request it would let the
+        thread wait for it before anybody asked who calls, and until when.
         """
 
-        def handle(given: Any, context: Any) -> bytes:
+        def handle(requests: Iterator[bytes], context: Any) -> bytes:
             outcome = Outcome(method.path, self._clock)
             try:
                 call = outcome.call = self._rules.admit(method, context)
-                request = parse(method, _first(given) if reads_late else given)
+                request = parse(method, _first(requests))
                 with _as_current(call):
                     response = behaviour(request, context)
                 _require_untouched(context)

@@ -25,6 +25,8 @@ MAX_RECEIVE_BYTES = 8 * 1024 * 1024
 """The largest answer in bytes: a referral with its sixteen parts, or a page of leaves."""
 KEEPALIVE_MS = 30_000
 """Milliseconds between pings on a channel with open calls."""
+RECONNECT_MAX_MS = 5_000
+"""Milliseconds at most between two tries to connect: a restart is not waited out for minutes."""
 RETRY_ATTEMPTS = 4
 """Tries in all, the first included. Mutating methods take a request_id: repeats are safe."""
 
@@ -47,6 +49,7 @@ def _options(service: str, *, retry: bool, max_receive_bytes: int) -> list[tuple
         ("grpc.service_config_disable_resolution", 1),
         ("grpc.max_receive_message_length", max_receive_bytes),
         ("grpc.keepalive_time_ms", KEEPALIVE_MS),
+        ("grpc.max_reconnect_backoff_ms", RECONNECT_MAX_MS),
     ]
 
 

@@ -1,9 +1,8 @@
 """Threads that some methods have for themselves, so that no other call keeps them out.
 
-gRPC has one pool for all methods, counts all calls alike, and a unary handler's thread waits for
-the request before anybody asks who calls: a few calls that never send it hold every thread, for
-as long as their caller likes. A method with a lane has threads of its own, is not counted, and
-its caller is checked before its request is read (``Chain.unary`` with ``reads_late``).
+gRPC has one pool for all methods and counts all calls alike, so that whoever may call one method
+can hold every thread. A method with a lane has threads of its own and is not counted; who may not
+call it holds none of them, because callers are checked before requests are read (``Chain.unary``).
 """
 
 from __future__ import annotations

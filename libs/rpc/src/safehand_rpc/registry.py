@@ -110,12 +110,13 @@ def _wrap_one(
         stream = chain.stream_aio if aio else chain.stream
         behaviour: Any = stream(method, handler.unary_stream, serialize)
         return grpc.unary_stream_rpc_method_handler(behaviour)
+    if aio:
+        behaviour = chain.unary_aio(method, handler.unary_unary, serialize)
+        return grpc.unary_unary_rpc_method_handler(behaviour)
+    behaviour = chain.unary(method, handler.unary_unary, serialize)
     if lane is not None:
-        behaviour = chain.unary(method, handler.unary_unary, serialize, reads_late=True)
         own_threads(behaviour, lane)
-        return grpc.stream_unary_rpc_method_handler(behaviour)
-    unary = chain.unary_aio if aio else chain.unary
-    return grpc.unary_unary_rpc_method_handler(unary(method, handler.unary_unary, serialize))
+    return grpc.stream_unary_rpc_method_handler(behaviour)
 
 
 def register(server: Any, handlers: Handlers) -> None:

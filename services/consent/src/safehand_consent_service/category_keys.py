@@ -52,6 +52,15 @@ _WRAPPED: Final = Prepared(
     )
 )
 _INSERT: Final = Prepared(insert(category_key))
+_REWRAP: Final = Prepared(
+    # A roll is one transaction, which her stop waits for: every row counts.
+    update(category_key)
+    .where(
+        category_key.c.grant_id == bindparam("grant"),
+        category_key.c.category == bindparam("of"),
+    )
+    .values(epoch=bindparam("fresh"), wrapped=bindparam("again"))
+)
 _CURRENT_EPOCH: Final = Prepared(
     select(kek_epoch.c.epoch).where(kek_epoch.c.state == bindparam("state"))
 )
@@ -172,13 +181,8 @@ class KekRing:
             place = (row.grant_id, row.category)
             key = wraps.open_category_key(old_kek, row.epoch, *place, row.wrapped)
             wrapped = wraps.seal_category_key(new_kek, fresh, *place, key, self._entropy)
-            connection.execute(
-                update(category_key)
-                .where(
-                    category_key.c.grant_id == row.grant_id,
-                    category_key.c.category == row.category,
-                )
-                .values(epoch=fresh, wrapped=wrapped)
+            _REWRAP.run(
+                connection, grant=row.grant_id, of=row.category, fresh=fresh, again=wrapped
             )
             count += 1
         return Rolled(fresh, count)

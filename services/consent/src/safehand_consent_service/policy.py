@@ -56,5 +56,7 @@ POLICY: Final[Policy] = {
 STOP: Final = frozenset({_CONSENT + "StopGrant"})
 HERS: Final = frozenset(path for path, roles in POLICY.items() if roles == _PERSON) - STOP
 """Her stop, and the rest of what she does, such as signing in before it."""
-INSIDE: Final = frozenset(path for path, roles in POLICY.items() if not roles & (_READERS | _PERSON))
+INSIDE: Final = frozenset(
+    path for path, roles in POLICY.items() if not roles & (_READERS | _PERSON)
+)
 """What operators and the other services call, such as referral that wants to hear of her stop."""

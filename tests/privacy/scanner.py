@@ -41,26 +41,22 @@ class Scanner:
     """Looks for many strings at once."""
 
     def __init__(self, strings: Mapping[str, str]) -> None:
-        self._patterns = {
-            f"{name} ({disguise})": self._pattern(text, form)
-            for name, text in strings.items()
-            for disguise, form in disguises(text).items()
-            if len(form) >= SHORT or disguise == "raw"
-        }
-        self._any = re.compile(b"|".join(p.pattern for p in self._patterns.values()))
-
-    @staticmethod
-    def _pattern(text: str, form: bytes) -> re.Pattern[bytes]:
-        found = re.escape(form)
-        if len(form) < SHORT:
-            found = rb"(?<![0-9A-Za-z+/_-])" + found + rb"(?![0-9A-Za-z+/_=-])"
-        return re.compile(found)
+        # One name for each form, the first: many strings look the same in several disguises.
+        self._long: dict[bytes, str] = {}
+        self._short: dict[str, re.Pattern[bytes]] = {}
+        for name, text in strings.items():
+            for disguise, form in disguises(text).items():
+                if len(form) >= SHORT:
+                    self._long.setdefault(form, f"{name} ({disguise})")
+                elif disguise == "raw":
+                    alone = rb"(?<![0-9A-Za-z+/_-])" + re.escape(form) + rb"(?![0-9A-Za-z+/_=-])"
+                    self._short[f"{name} ({disguise})"] = re.compile(alone)
 
     def hits(self, data: bytes) -> list[str]:
         """Which strings ``data`` holds, and how disguised."""
-        if self._any.search(data) is None:
-            return []
-        return [name for name, pattern in self._patterns.items() if pattern.search(data)]
+        return [name for form, name in self._long.items() if form in data] + [
+            name for name, pattern in self._short.items() if pattern.search(data)
+        ]
 
     def tree(self, root: Path) -> dict[str, list[str]]:
         """Hits by path in all files below ``root``, their names, and names of sockets."""

@@ -181,9 +181,7 @@ class KekRing:
             place = (row.grant_id, row.category)
             key = wraps.open_category_key(old_kek, row.epoch, *place, row.wrapped)
             wrapped = wraps.seal_category_key(new_kek, fresh, *place, key, self._entropy)
-            _REWRAP.run(
-                connection, grant=row.grant_id, of=row.category, fresh=fresh, again=wrapped
-            )
+            _REWRAP.run(connection, grant=row.grant_id, of=row.category, fresh=fresh, again=wrapped)
             count += 1
         return Rolled(fresh, count)
 

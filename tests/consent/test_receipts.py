@@ -176,7 +176,8 @@ def test_pages_of_looks_join_without_a_gap_or_a_repeat_even_within_a_second(
     now = world.clock.wall()
     insert_look = (
         "INSERT INTO look (leaf_index, grant_id, manifest_digest, part, category, recipient, "
-        "worker_ref, at) VALUES (?, ?, 'none', 0, 'NAME', 'legal', 'worker-1', ?)"
+        "worker_ref, at, request) VALUES (?, ?, 'none', 0, 'NAME', 'legal', 'worker-1', ?, "
+        "hex(randomblob(32)))"
     )
     insert_refused = (
         "INSERT INTO refused_look (grant_id, agency, category, worker_ref, reason, at) "

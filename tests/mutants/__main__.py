@@ -112,8 +112,12 @@ def in_copies(copies: Sequence[Path], work: Iterable[T], do: Callable[[T, Path],
             with lock:
                 free.append(place)
 
-    with ThreadPoolExecutor(len(copies)) as pool:
+    pool = ThreadPoolExecutor(len(copies))
+    try:
         return list(pool.map(one, work))
+    finally:
+        # Interrupted, nobody waits for the rest.
+        pool.shutdown(cancel_futures=True)
 
 
 class Progress:

@@ -34,14 +34,14 @@ def _tree() -> Path:
 def pytest_configure(config: pytest.Config) -> None:
     """Refuse to run anything unless the copy wins, here and in a process that a test starts."""
     names = packages(_tree())
-    done = subprocess.run(
+    # Of a package without __init__ the first portion wins, module by module.
+    here = [(list(spec.submodule_search_locations or [""])[0] if spec else "")
+            for spec in map(importlib.util.find_spec, names)]  # fmt: skip
+    child = subprocess.run(
         [sys.executable, "-c", _LOCATE, *names], check=True, capture_output=True, text=True
     )
-    for name, elsewhere in zip(names, done.stdout.split("\n"), strict=False):
-        spec = importlib.util.find_spec(name)
-        # Of a package without __init__ the first portion wins, module by module.
-        locations = [] if spec is None else list(spec.submodule_search_locations or [])[:1]
-        for place in (*locations, elsewhere):
+    for name, *places in zip(names, here, child.stdout.splitlines(), strict=True):
+        for place in places:
             if not Path(place).is_relative_to(_tree()):
                 raise pytest.UsageError(f"{name} would be imported from {place}")
 

@@ -96,9 +96,7 @@ def register(context: Context, sessions: Sessions, wanted: Registration, request
     context.writer.submit(operation)
 
 
-def _prove(
-    sessions: Sessions, card_hmac: bytes, tries: bytes, pin: str, *, is_linked: bool
-) -> str:
+def _prove(sessions: Sessions, card_hmac: bytes, tries: bytes, pin: str, *, is_linked: bool) -> str:
     """Whose card it is, if the PIN is right; every try counts."""
     try:
         return sessions.check_pin(card_hmac, pin, tries)

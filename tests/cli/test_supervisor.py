@@ -53,12 +53,28 @@ def test_a_start_that_fails_does_not_end_the_others(tmp_path: Path) -> None:
         other = supervisor.start(sleeper("other", tmp_path))
         child = sleeper("one", tmp_path)
         supervisor.start(child)
-        child.argv = lambda: ["/nowhere/at/all"]
+        child.log = tmp_path / "log" / "cannot be made, as on a full disk"
         supervisor.kill("one")
         time.sleep(1.0)
-        child.argv = sleeper("one", tmp_path).argv
+        child.log = tmp_path / "log"
         eventually(lambda: supervisor.starts("one") == 2, "it was started again")
         assert alive(other)
+    finally:
+        supervisor.stop()
+
+
+def test_a_program_that_is_not_there_is_tried_again(tmp_path: Path) -> None:
+    supervisor = Supervisor()
+    try:
+        child = sleeper("one", tmp_path)
+        supervisor.start(child)
+        child.argv = lambda: ["/nowhere/at/all"]
+        supervisor.kill("one")
+        eventually(lambda: supervisor.starts("one") >= 3, "it was tried again")
+        child.argv = sleeper("one", tmp_path).argv
+        before = supervisor.starts("one")
+        eventually(lambda: supervisor.starts("one") > before, "it was started")
+        assert alive(supervisor.pid("one"))
     finally:
         supervisor.stop()
 

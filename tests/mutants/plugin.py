@@ -31,12 +31,16 @@ def _tree() -> Path:
     return Path(os.environ["MUTANTS_TREE"])
 
 
+def _first_location(name: str) -> str:
+    """Where ``name`` is imported from; of a package without __init__ the first portion wins."""
+    found = importlib.util.find_spec(name)
+    return next(iter(found.submodule_search_locations or ()), "") if found else ""
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Refuse to run anything unless the copy wins, here and in a process that a test starts."""
     names = packages(_tree())
-    # Of a package without __init__ the first portion wins, module by module.
-    here = [(list(spec.submodule_search_locations or [""])[0] if spec else "")
-            for spec in map(importlib.util.find_spec, names)]  # fmt: skip
+    here = [_first_location(name) for name in names]
     child = subprocess.run(
         [sys.executable, "-c", _LOCATE, *names], check=True, capture_output=True, text=True
     )

@@ -96,10 +96,11 @@ class Consumer:
             for message, _ in good:
                 await message.nak(delay=_delay_s(message))
             return
-        for message, _ in good:
-            await message.ack()
+        # Those who wait hear of it first: the acknowledgements are for the bus alone.
         if done:
             self._applied(done)
+        for message, _ in good:
+            await message.ack()
 
     async def _decode(self, message: Msg) -> Event | None:
         try:

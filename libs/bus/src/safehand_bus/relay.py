@@ -33,7 +33,8 @@ POLL_S: Final = 1.0
 BATCH: Final = 256
 CURSOR_LAG_S: Final = 0.25
 """How long the stored cursor may trail. Moving it takes the service's only write lock, which
-belongs to stops and releases; a stale cursor costs nothing, since the stream knows better."""
+belongs to stops and releases, and an event that comes meanwhile would wait for it; a stale cursor
+costs nothing, since the stream knows better."""
 WRONG_LAST: Final = frozenset({10070, 10071})
 """JetStream error codes: the stream's last message id, or sequence, is not the expected one."""
 
@@ -60,7 +61,7 @@ class Relay:
         self._wake = wake
         self._woken = asyncio.Event()
         self._stored = 0
-        self._stored_at = 0.0
+        self._trails_since: float | None = None
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Relay until ``stopping`` is set."""
@@ -149,13 +150,16 @@ class Relay:
     async def _store_cursor(self, position: int, *, now: bool = False) -> float:
         """Store the cursor where it is time; returns for how long to sleep, in seconds."""
         if position == self._stored:
+            self._trails_since = None
             return POLL_S
         clock = asyncio.get_running_loop().time()
-        due = self._stored_at + CURSOR_LAG_S - clock
+        if self._trails_since is None:
+            self._trails_since = clock
+        due = self._trails_since + CURSOR_LAG_S - clock
         if due > 0 and not now:
             return due
         await asyncio.to_thread(self._write_cursor, position)
-        self._stored, self._stored_at = position, clock
+        self._stored, self._trails_since = position, None
         return POLL_S
 
     def _write_cursor(self, position: int) -> None:

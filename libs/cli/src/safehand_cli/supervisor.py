@@ -7,7 +7,6 @@ thread that started the child (prctl(2), PR_SET_PDEATHSIG).
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import queue
 import signal
@@ -18,6 +17,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from safehand_core.errors import SafehandError
 from safehand_core.reasons import Reason
@@ -32,15 +32,17 @@ RESTART_MAX_S = 5.0
 STABLE_S = 30.0
 """A child that lived this long is restarted without back-off."""
 POLL_S = 0.05
-_PR_SET_PDEATHSIG = 1
-
-_libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
-
-
-def _die_with_parent() -> None:
-    os.setpgrp()
-    if _libc is not None:
-        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+_LAUNCHER: Final = """
+import ctypes, os, signal, sys
+parent, command = int(sys.argv[1]), sys.argv[2:]
+if sys.platform == "linux":
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+if os.getppid() == parent:
+    os.execvp(command[0], command)
+"""
+"""Becomes the child, having asked to die with its parent (1 is PR_SET_PDEATHSIG). A program of
+its own, because ``preexec_fn`` would fork this process with its gRPC threads in it, and such a
+fork aborts now and then."""
 
 
 @dataclass
@@ -232,12 +234,12 @@ class Supervisor:
         environment.update(child.environment())
         with child.log.open("ab") as log:
             child.process = subprocess.Popen(
-                list(child.argv()),
+                [sys.executable, "-ISc", _LAUNCHER, str(os.getpid()), *child.argv()],
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                preexec_fn=_die_with_parent,
+                process_group=0,
             )
         child.starts += 1
         child.started_at = time.monotonic()

@@ -12,7 +12,7 @@ from safehand_core.errors import SafehandError
 from safehand_core.reasons import Reason
 from safehand_formats.note import NoteVerifier
 from safehand_store import idempotency
-from safehand_store.engine import begin_read, begin_write
+from safehand_store.engine import begin_write
 from sqlalchemy import Connection, Engine
 
 
@@ -60,10 +60,11 @@ class Request:
     hash: bytes
 
 
-def earlier(context: Context, request: Request) -> dict[str, Json] | None:
+def earlier(connection: Connection, request: Request) -> dict[str, Json] | None:
     """What this very request was answered before, or None; raises REQUEST_ID_REUSED."""
-    with begin_read(context.engine) as connection:
-        return _lookup(connection, request)
+    return idempotency.lookup(
+        connection, request.caller, request.method, request.request_id, request.hash
+    )
 
 
 def once(
@@ -75,7 +76,7 @@ def once(
     request are committed together or not at all. Raises REQUEST_ID_REUSED and what ``work`` raises.
     """
     with begin_write(context.engine) as connection:
-        found = _lookup(connection, request)
+        found = earlier(connection, request)
         if found is not None:
             return found
         result = work(connection)
@@ -90,9 +91,3 @@ def once(
         )
     context.wake()
     return result
-
-
-def _lookup(connection: Connection, request: Request) -> dict[str, Json] | None:
-    return idempotency.lookup(
-        connection, request.caller, request.method, request.request_id, request.hash
-    )

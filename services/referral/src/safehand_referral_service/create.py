@@ -7,7 +7,7 @@ transaction; what another transaction may change is checked inside it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from safehand_core import failpoints
 from safehand_core.canonical import Json
@@ -22,6 +22,22 @@ from safehand_referral_service import fetch, referral_store, registry, services,
 from safehand_referral_service.context import Context, Request, earlier, once
 from safehand_referral_service.referral_store import Referral, SealedPart
 from safehand_referral_service.states import Action, Side
+
+
+@dataclass(frozen=True, slots=True)
+class Opened(SignedManifest):
+    """A signed manifest, decoded once for all that read it. Still nobody's before ``verify``."""
+
+    decoded: Manifest
+
+    @classmethod
+    def of(cls, signed: SignedManifest) -> Opened:
+        """Raises MALFORMED."""
+        return cls(signed.manifest_bytes, signed.signature, signed.manifest)
+
+    @property
+    def manifest(self) -> Manifest:
+        return self.decoded
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,31 +59,43 @@ def create(context: Context, request: Request, submission: Submission) -> Referr
     delivers no such service), SERVICE_NEEDS_EXCEEDED, ALREADY_EXISTS, REQUEST_ID_REUSED,
     UNAVAILABLE (consent's events were not read since the start).
     """
-    # A repeat of what is done stays done, though its token is over by now.
-    if earlier(context, request) is None:
-        context.require_followed()
-        manifest = _verified(context, submission)
+    agency = submission.agency
+    with begin_read(context.engine) as connection:
+        # A repeat of what is done stays done, though its token is over by now.
+        done = earlier(connection, request) is not None
+        if not done:
+            context.require_followed()
+        submission = replace(submission, signed=Opened.of(submission.signed))
+        referral = submission.signed.manifest.header.referral
+        if done:
+            return referral_store.require(connection, referral, agency)[0]
+        sender_key = _sender_key(connection, submission)
+    manifest = _verified(context, submission, sender_key)
+    made: list[Referral] = []
 
-        def work(connection: Connection) -> dict[str, Json]:
-            made = _insert(context, connection, manifest, submission)
-            failpoints.hit("referral.create.before_commit")
-            return {"referral": made}
+    def work(connection: Connection) -> dict[str, Json]:
+        made.append(_insert(context, connection, manifest, submission))
+        failpoints.hit("referral.create.before_commit")
+        return {"referral": referral}
 
-        once(context, request, work)
-        failpoints.hit("referral.create.committed")
-    header = submission.signed.manifest.header
-    return fetch.state(context, submission.agency, header.referral)
+    once(context, request, work)
+    failpoints.hit("referral.create.committed")
+    # Nothing was made where the same request, sent twice at a time, came first by the other way.
+    return made[0] if made else fetch.state(context, agency, referral)
 
 
-def _verified(context: Context, submission: Submission) -> Manifest:
-    """The manifest, once everything that came with it agrees with it."""
+def _sender_key(connection: Connection, submission: Submission) -> bytes:
+    """The registered key of the sender, who is the caller."""
     header = submission.signed.manifest.header
     if header.sender != submission.agency:
         raise SafehandError(Reason.NOT_ALLOWED)
-    with begin_read(context.engine) as connection:
-        sender_key = registry.identity_key(connection, header.sender)
+    return registry.identity_key(connection, header.sender)
+
+
+def _verified(context: Context, submission: Submission, sender_key: bytes) -> Manifest:
+    """The manifest, once everything that came with it agrees with it."""
     manifest = submission.signed.verify(sender_key)
-    now = context.clock.wall()
+    header, now = manifest.header, context.clock.wall()
     claims = token.verify(
         submission.token,
         keys=context.token_keys,
@@ -94,8 +122,8 @@ def _match_parts(manifest: Manifest, sealed: Sequence[SealedPart]) -> None:
 
 def _insert(
     context: Context, connection: Connection, manifest: Manifest, submission: Submission
-) -> str:
-    """Insert the referral unless it is there; returns its id."""
+) -> Referral:
+    """The referral, inserted unless it is there."""
     header, now = manifest.header, context.clock.wall()
     digest = submission.signed.digest.hex()
     # Before anything else that depends on state: while sharing is stopped a repeat is refused too.
@@ -105,7 +133,7 @@ def _insert(
     if existing is not None:
         if existing.manifest_digest != digest:
             raise SafehandError(Reason.ALREADY_EXISTS)
-        return existing.referral
+        return existing
     registry.require_protocol(
         connection, header.sender, header.recipient, header.purpose, manifest.categories, now
     )
@@ -116,7 +144,7 @@ def _insert(
     values["disclosed"] = int(referral_store.was_disclosed(connection, header.referral))
     made = referral_store.add(connection, values, submission.parts)
     referral_store.tell(connection, made, row, now)
-    return made.referral
+    return made
 
 
 def _columns(

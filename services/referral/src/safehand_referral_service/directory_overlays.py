@@ -7,18 +7,27 @@ confidential. Every function works in the caller's transaction.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
 from safehand_core import words as vocabulary
 from safehand_core.errors import SafehandError
 from safehand_core.reasons import Reason
-from sqlalchemy import Connection, delete, insert, select
+from safehand_store.prepared import Prepared
+from sqlalchemy import Connection, bindparam, delete, insert, select
 
 from safehand_referral_service.directory_tables import TABLES
 
 PHONE_PATTERN: Final = r"[0-9+(][0-9 ()./+-]{2,31}"
 """A front-gate number as it is shown."""
+_SERVICE: Final = Prepared(
+    select(TABLES.service.c.id).where(TABLES.service.c.id == bindparam("wanted"))
+)
+_NEEDS: Final = Prepared(
+    select(TABLES.service_needs.c.category).where(
+        TABLES.service_needs.c.service_id == bindparam("wanted")
+    )
+)
 
 
 def get_service_needs(conn: Connection, service_id: str) -> tuple[str, ...]:
@@ -27,7 +36,8 @@ def get_service_needs(conn: Connection, service_id: str) -> tuple[str, ...]:
     CARD alone unless an operator said more. Raises NOT_FOUND for an unknown service.
     """
     _require_service(conn, service_id)
-    return service_needs_of(conn, [service_id])[service_id]
+    rows = _NEEDS.all(conn, wanted=service_id)
+    return _in_order({vocabulary.CARD, *(row.category for row in rows)})
 
 
 def service_needs_of(conn: Connection, service_ids: Sequence[str]) -> dict[str, tuple[str, ...]]:
@@ -36,10 +46,11 @@ def service_needs_of(conn: Connection, service_ids: Sequence[str]) -> dict[str, 
     chosen: dict[str, set[str]] = {service_id: {vocabulary.CARD} for service_id in service_ids}
     for row in conn.execute(select(needs).where(needs.c.service_id.in_(service_ids))):
         chosen[row.service_id].add(row.category)
-    return {
-        service_id: tuple(c for c in vocabulary.CATEGORIES if c in categories)
-        for service_id, categories in chosen.items()
-    }
+    return {service_id: _in_order(categories) for service_id, categories in chosen.items()}
+
+
+def _in_order(categories: Collection[str]) -> tuple[str, ...]:
+    return tuple(category for category in vocabulary.CATEGORIES if category in categories)
 
 
 def set_service_needs(
@@ -89,6 +100,5 @@ def set_confidential(
 
 
 def _require_service(conn: Connection, service_id: str) -> None:
-    service = TABLES.service
-    if conn.scalar(select(service.c.id).where(service.c.id == service_id)) is None:
+    if _SERVICE.scalar(conn, wanted=service_id) is None:
         raise SafehandError(Reason.NOT_FOUND, "no such service")

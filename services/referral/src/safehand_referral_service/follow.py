@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -35,7 +36,8 @@ POLL_S: Final = 1.0
 RETRY_S: Final = 0.25
 """Seconds between tries before the service begins to serve."""
 GATHER_S: Final = 0.01
-"""Pause after each look, in seconds: a rush of wake-ups becomes one look for many events."""
+"""Where the next wake-up comes this soon, in seconds, it is a rush, and there is a pause of this
+length before the look: one look for many events. A single event never waits."""
 CHUNK: Final = 256
 """Events applied in one transaction, so that a long gap does not hold the write lock for long."""
 
@@ -103,10 +105,13 @@ class Follower:
         self._wake.close()
 
     def _run(self) -> None:
+        looked = 0.0
         while not self._stopping.is_set():
-            self._wake.wait(POLL_S)
+            if self._wake.wait(POLL_S) and time.monotonic() - looked < GATHER_S:
+                self._stopping.wait(GATHER_S)
+                self._wake.wait(0.0)  # what rang meanwhile is answered by the same look
             self._try()
-            self._stopping.wait(GATHER_S)
+            looked = time.monotonic()
 
     def _try(self) -> bool:
         """Catch up; False, and one line in the log for each silence, where that fails."""

@@ -4,16 +4,53 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from safehand.events.v1.events_pb2 import EventType
 from safehand_core.errors import SafehandError
 from safehand_core.reasons import Reason
 from safehand_store import outbox
-from sqlalchemy import Connection, insert, or_, select, update
+from safehand_store.prepared import Prepared
+from sqlalchemy import Connection, bindparam, insert, or_, select, update
 
 from safehand_referral_service.states import EndedBy, Side, State, Transition
 from safehand_referral_service.tables import DISCLOSURE, GRANT_SHARING, PART, REFERRAL
+
+_CREATED: Final = (
+    "referral", "consent_grant", "sender", "recipient", "service", "purpose", "urgency", "state",
+    "disclosed", "created_at", "answer_by", "not_after", "manifest", "signature", "manifest_digest",
+)  # fmt: skip
+"""The columns that a new referral says; the others begin at their defaults."""
+_BY_ID: Final = Prepared(select(REFERRAL).where(REFERRAL.c.referral == bindparam("wanted")))
+_OF_GRANT: Final = Prepared(
+    select(REFERRAL)
+    .where(REFERRAL.c.consent_grant == bindparam("wanted"))
+    .order_by(REFERRAL.c.position)
+)
+_INSERT: Final = Prepared(insert(REFERRAL), columns=_CREATED)
+_INSERT_PART: Final = Prepared(insert(PART))
+_PARTS: Final = Prepared(
+    select(PART.c.ciphertext, PART.c.outer_wrap)
+    .where(PART.c.referral == bindparam("wanted"))
+    .order_by(PART.c.part)
+)
+_DISCLOSED: Final = Prepared(
+    select(DISCLOSURE.c.referral).where(DISCLOSURE.c.referral == bindparam("wanted"))
+)
+_STOPPED: Final = Prepared(
+    select(GRANT_SHARING.c.stopped).where(GRANT_SHARING.c.consent_grant == bindparam("wanted"))
+)
+_SET_SHARING: Final = Prepared(
+    update(REFERRAL)
+    .where(REFERRAL.c.position == bindparam("row"))
+    .values(sharing_stopped=bindparam("stopped"))
+)
+_SET_GRANT: Final = Prepared(
+    update(GRANT_SHARING)
+    .where(GRANT_SHARING.c.consent_grant == bindparam("wanted"))
+    .values(stopped=bindparam("now_stopped"), sequence=bindparam("said_at"))
+)
+_INSERT_GRANT: Final = Prepared(insert(GRANT_SHARING))
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +100,7 @@ class SealedPart:
 
 
 def find(connection: Connection, referral: str) -> Referral | None:
-    row = connection.execute(select(REFERRAL).where(REFERRAL.c.referral == referral)).first()
+    row = _BY_ID.first(connection, wanted=referral)
     return None if row is None else _referral(row)
 
 
@@ -88,28 +125,21 @@ def page(connection: Connection, agency: str, before: int | None, limit: int) ->
 
 
 def of_grant(connection: Connection, grant: str) -> Sequence[Referral]:
-    rows = connection.execute(
-        select(REFERRAL).where(REFERRAL.c.consent_grant == grant).order_by(REFERRAL.c.position)
-    )
-    return [_referral(row) for row in rows]
+    return [_referral(row) for row in _OF_GRANT.all(connection, wanted=grant)]
 
 
 def parts(connection: Connection, referral: str) -> Sequence[SealedPart]:
     """The sealed parts in order of part id."""
-    rows = connection.execute(
-        select(PART.c.ciphertext, PART.c.outer_wrap)
-        .where(PART.c.referral == referral)
-        .order_by(PART.c.part)
-    )
+    rows = _PARTS.all(connection, wanted=referral)
     return [SealedPart(row.ciphertext, row.outer_wrap) for row in rows]
 
 
 def add(connection: Connection, values: dict[str, Any], sealed: Sequence[SealedPart]) -> Referral:
-    """Insert a referral (the columns in ``values``) with its parts, ids from 0."""
-    connection.execute(insert(REFERRAL).values(values))
+    """Insert a referral (``values``: the columns ``_CREATED``) with its parts, ids from 0."""
+    _INSERT.run(connection, **values)
     referral = values["referral"]
-    connection.execute(
-        insert(PART),
+    _INSERT_PART.run_many(
+        connection,
         [
             {
                 "referral": referral,
@@ -160,7 +190,7 @@ def set_sharing(
     """Stop or resume sharing and tell both ends; False where it was so already."""
     if referral.sharing_stopped == stopped:
         return False
-    _update(connection, referral, {"sharing_stopped": int(stopped)})
+    _SET_SHARING.run(connection, row=referral.position, stopped=int(stopped))
     for side in Side:
         _event(connection, referral, event, side, now)
     return True
@@ -173,24 +203,21 @@ def set_disclosed(connection: Connection, referral: str) -> None:
 
 
 def was_disclosed(connection: Connection, referral: str) -> bool:
-    query = select(DISCLOSURE.c.referral).where(DISCLOSURE.c.referral == referral)
-    return connection.execute(query).first() is not None
+    return _DISCLOSED.first(connection, wanted=referral) is not None
 
 
 def set_grant(connection: Connection, grant: str, stopped: bool, sequence: int) -> None:
     """Remember what consent said last of a grant (``sequence``: in consent's own order)."""
-    values = {"stopped": int(stopped), "sequence": sequence}
-    known = connection.execute(
-        update(GRANT_SHARING).where(GRANT_SHARING.c.consent_grant == grant).values(values)
-    )
-    if known.rowcount == 0:
-        connection.execute(insert(GRANT_SHARING).values(consent_grant=grant, **values))
+    known = _SET_GRANT.run(connection, wanted=grant, now_stopped=int(stopped), said_at=sequence)
+    if known == 0:
+        _INSERT_GRANT.run(
+            connection, consent_grant=grant, stopped=int(stopped), sequence=sequence
+        )
 
 
 def grant_stopped(connection: Connection, grant: str) -> bool:
     """Whether consent's last word on this grant was that sharing ended."""
-    query = select(GRANT_SHARING.c.stopped).where(GRANT_SHARING.c.consent_grant == grant)
-    return bool(connection.execute(query).scalar_one_or_none())
+    return bool(_STOPPED.scalar(connection, wanted=grant))
 
 
 def _event(
@@ -216,7 +243,7 @@ def _update(connection: Connection, referral: Referral, values: dict[str, Any]) 
 
 
 def _referral(row: Any) -> Referral:
-    values = dict(row._mapping)
+    values = row._asdict()
     values["state"] = State(values["state"])
     values["ended_by"] = EndedBy(values["ended_by"])
     values["sharing_stopped"] = bool(values["sharing_stopped"])

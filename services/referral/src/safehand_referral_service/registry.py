@@ -9,16 +9,33 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
 
 from safehand_core.canonical import Json
 from safehand_core.errors import SafehandError
 from safehand_core.reasons import Reason
-from safehand_formats.sharing_protocol import SignedProtocol
+from safehand_formats.sharing_protocol import SharingProtocol, SignedProtocol
 from safehand_store.engine import begin_read
-from sqlalchemy import Connection, delete, insert, or_, select, update
+from safehand_store.prepared import Prepared
+from sqlalchemy import Connection, bindparam, delete, insert, or_, select, update
 
 from safehand_referral_service.context import Context, Request, once
 from safehand_referral_service.tables import AGENCY, AGENCY_ORGANIZATION, PROTOCOL
+
+DECODED: Final = 256
+"""Protocols kept decoded, by their bytes: those that referrals pass under again and again."""
+_KEY: Final = Prepared(select(AGENCY.c.identity_key).where(AGENCY.c.agency == bindparam("wanted")))
+_AGENCY_OF: Final = Prepared(
+    select(AGENCY_ORGANIZATION.c.agency).where(
+        AGENCY_ORGANIZATION.c.organization == bindparam("wanted")
+    )
+)
+_BETWEEN: Final = Prepared(
+    select(PROTOCOL.c.protocol).where(
+        PROTOCOL.c.agency_a == bindparam("a"), PROTOCOL.c.agency_b == bindparam("b")
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,14 +112,12 @@ def identity_key(connection: Connection, agency: str) -> bytes:
 
 def agency_of(connection: Connection, organization: str) -> str:
     """The agency that delivers an HSDS organisation's services; empty when none does."""
-    table = AGENCY_ORGANIZATION
-    query = select(table.c.agency).where(table.c.organization == organization)
-    return connection.execute(query).scalar_one_or_none() or ""
+    return _AGENCY_OF.scalar(connection, wanted=organization) or ""
 
 
 def _key(connection: Connection, agency: str) -> bytes | None:
-    query = select(AGENCY.c.identity_key).where(AGENCY.c.agency == agency)
-    return connection.execute(query).scalar_one_or_none()
+    found: bytes | None = _KEY.scalar(connection, wanted=agency)
+    return found
 
 
 # --- sharing protocols -------------------------------------------------------------------------
@@ -180,17 +195,18 @@ def require_protocol(
     Its signatures were verified when it was published.
     """
     a, b = sorted((sender, recipient))
-    rows = connection.execute(
-        select(PROTOCOL.c.protocol, PROTOCOL.c.signature_a, PROTOCOL.c.signature_b).where(
-            PROTOCOL.c.agency_a == a, PROTOCOL.c.agency_b == b
-        )
-    )
     refused = SafehandError(Reason.PROTOCOL_MISSING)
-    for row in rows:
+    for row in _BETWEEN.all(connection, a=a, b=b):
         try:
-            SignedProtocol(*row).covers(purpose, categories, now)
+            _decoded(row.protocol).covers(purpose, categories, now)
         except SafehandError as error:
             refused = error
         else:
             return
     raise refused
+
+
+@lru_cache(maxsize=DECODED)
+def _decoded(protocol: bytes) -> SharingProtocol:
+    """The protocol of these very bytes: decoding them again would say the same."""
+    return SharingProtocol.decode(protocol)

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from safehand_core.canonical import Json
 from safehand_core.errors import SafehandError
 from safehand_core.reasons import Reason
 from safehand_hsds import Report, read_files
 from safehand_store.engine import begin_read
-from sqlalchemy import Connection, select
+from safehand_store.prepared import Prepared
+from sqlalchemy import Connection, bindparam, select
 
 from safehand_referral_service import directory_search, directory_store, registry
 from safehand_referral_service.context import Context, Request, once
 from safehand_referral_service.directory_tables import TABLES
 from safehand_referral_service.directory_views import ServiceView
+
+_ORGANIZATION: Final = Prepared(
+    select(TABLES.service.c.organization_id).where(TABLES.service.c.id == bindparam("wanted"))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +95,7 @@ def require_needs(
     Raises NOT_FOUND alike for a service that is not there and for another agency's,
     SERVICE_NEEDS_EXCEEDED.
     """
-    table = TABLES.service
-    organization = connection.execute(
-        select(table.c.organization_id).where(table.c.id == service)
-    ).scalar_one_or_none()
+    organization = _ORGANIZATION.scalar(connection, wanted=service)
     if organization is None or registry.agency_of(connection, organization) != recipient:
         raise SafehandError(Reason.NOT_FOUND, "the recipient delivers no such service")
     if not set(categories) <= set(directory_store.get_service_needs(connection, service)):

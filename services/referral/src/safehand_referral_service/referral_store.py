@@ -210,9 +210,7 @@ def set_grant(connection: Connection, grant: str, stopped: bool, sequence: int) 
     """Remember what consent said last of a grant (``sequence``: in consent's own order)."""
     known = _SET_GRANT.run(connection, wanted=grant, now_stopped=int(stopped), said_at=sequence)
     if known == 0:
-        _INSERT_GRANT.run(
-            connection, consent_grant=grant, stopped=int(stopped), sequence=sequence
-        )
+        _INSERT_GRANT.run(connection, consent_grant=grant, stopped=int(stopped), sequence=sequence)
 
 
 def grant_stopped(connection: Connection, grant: str) -> bool:

@@ -81,7 +81,7 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     REASON_REFERRAL_CLOSED: _Reason.ValueType  # 28
     """The referral was declined or withdrawn."""
     REASON_STATE_CONFLICT: _Reason.ValueType  # 29
-    """The referral is not in a state that allows this."""
+    """It is not in a state that allows this."""
     REASON_NOT_ACCEPTED: _Reason.ValueType  # 30
     """Identity parts open only after a signed acceptance."""
     REASON_ALREADY_EXISTS: _Reason.ValueType  # 31
@@ -177,7 +177,7 @@ REASON_SERVICE_NEEDS_EXCEEDED: Reason.ValueType  # 27
 REASON_REFERRAL_CLOSED: Reason.ValueType  # 28
 """The referral was declined or withdrawn."""
 REASON_STATE_CONFLICT: Reason.ValueType  # 29
-"""The referral is not in a state that allows this."""
+"""It is not in a state that allows this."""
 REASON_NOT_ACCEPTED: Reason.ValueType  # 30
 """Identity parts open only after a signed acceptance."""
 REASON_ALREADY_EXISTS: Reason.ValueType  # 31

@@ -193,7 +193,7 @@ def reader_engine(path: Path) -> Engine:
     return engine
 
 
-def eventually(condition: Callable[[], bool], timeout_s: float = 10.0) -> None:
+def eventually(condition: Callable[[], bool], timeout_s: float = 30.0) -> None:
     """Wait until ``condition`` holds; fails where it does not in time."""
     deadline = time.monotonic() + timeout_s
     while not condition():

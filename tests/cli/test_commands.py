@@ -104,6 +104,16 @@ def test_fsck_and_export_beside_the_running_writer(world: World, tmp_path: Path)
     assert ok(None, "", "ledger", "audit", "--openings", str(tmp_path / "out"))["ok"]
 
 
+def test_a_lost_anchor_is_written_anew_once(world: World, tmp_path: Path) -> None:
+    database = str(world.sandbox.data("consent") / "consent.sqlite3")
+    anchor = tmp_path / "anchor"
+    words = ["ledger", "reanchor", "--database", database, "--anchor", str(anchor)]
+    assert ok(world, "", *words)["size"] > 0
+    found = ok(world, "", "ledger", "fsck", "--database", database, "--anchor", str(anchor))
+    assert found["ok"]
+    assert run(world, "", *words).exit_code == 3, "not over one that is there"
+
+
 def test_search(world: World) -> None:
     found = ok(world, "agency-a", "directory", "search", "--need", "legal")
     assert found["total"] >= 1

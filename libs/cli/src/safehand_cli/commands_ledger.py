@@ -10,6 +10,7 @@ from safehand_ledger import check
 from safehand_ledger.audit import audit as audit_directory
 from safehand_ledger.export import export as export_ledger
 from safehand_ledger.fsck import fsck as fsck_ledger
+from safehand_ledger.reanchor import reanchor as reanchor_ledger
 from safehand_ledger.report import Report
 from safehand_ledger.vectors import run_vectors
 from safehand_store.engine import open_engine
@@ -86,6 +87,21 @@ def fsck(
     if anchor is None and database is None:
         anchor = verdict.anchor_file(_sandbox())
     _finish(fsck_ledger(path, _read_vkey(vkey), anchor), "fsck")
+
+
+@app.command()
+@command
+def reanchor(
+    database: Annotated[Path, typer.Option(help="Consent's database, its newest copy.")],
+    anchor: Annotated[Path, typer.Option(help="The anchor file that is lost for good.")],
+    vkey: VkeyFile = None,
+) -> None:
+    """Write a lost anchor file anew, after a whole fsck. It gives up what the old one knew.
+
+    Refused while an anchor file is there. First make sure that the database is the newest.
+    """
+    size = reanchor_ledger(database, anchor, _read_vkey(vkey))
+    emit({"size": size, "anchor": str(anchor)}, f"{anchor} now says: {size} entries")
 
 
 @app.command()

@@ -14,7 +14,6 @@ from safehand_formats import sealing
 from safehand_formats.kinds import Kind
 from safehand_formats.manifest import Manifest, SignedManifest
 from safehand_formats.release_request import ReleaseRequest, SignedReleaseRequest
-from safehand_formats.signing import identity_key_id
 
 from safehand_client import intake
 from safehand_client._internal.calls import DEADLINE_S
@@ -120,8 +119,6 @@ class Opening(RecipientKeys):
         manifest = signed.verify(sender_key)
         # What was agreed when it was made: a newer, narrower protocol takes back nothing.
         self.trust.covering(header.sender, header.purpose, manifest.categories, header.created)
-        if header.sender_key != identity_key_id(sender_key):
-            raise SafehandError(Reason.SIGNATURE_INVALID, "the manifest names another sender key")
         if header.recipient != self.agency or header.referral != referral:
             raise SafehandError(Reason.MANIFEST_MISMATCH, "the manifest is for something else")
         return signed, manifest

@@ -16,10 +16,11 @@ from google.protobuf.descriptor import ServiceDescriptor
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from safehand.consent.v1 import consent_pb2 as pb
 from safehand.consent.v1 import consent_pb2_grpc, ledger_pb2, ledger_pb2_grpc
-from safehand_consent_service.main import EXIT_CONFIG, EXIT_USAGE, main
+from safehand_consent_service.main import main
 from safehand_consent_service.policy import POLICY
 from safehand_core import logs
 from safehand_core.errors import SafehandError
+from safehand_core.process import EXIT_CONFIG, EXIT_USAGE
 from safehand_core.reasons import Reason
 from safehand_formats.note import NoteVerifier
 from safehand_rpc.tls import TlsFiles

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 from safehand.events.v1 import events_pb2
-from safehand_consent_service.main import EXIT_CONFIG, main
+from safehand_consent_service.main import main
+from safehand_core.process import EXIT_CONFIG
 
 from tests.bus.world import Bus
 from tests.consent.world import World

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from safehand.referral.v1 import referral_pb2, referral_pb2_grpc
-from safehand_core import logs
+from safehand_core import logs, process
 from safehand_core.errors import SafehandError
 from safehand_core.reasons import Reason
 from safehand_referral_service import app, main
@@ -130,7 +130,7 @@ def test_the_worker_needs_a_bus_and_says_so(
 ) -> None:
     for name, value in environment(world).items():
         monkeypatch.setenv(name, value)
-    assert main.main(["worker"]) == main.EXIT_CONFIG
+    assert main.main(["worker"]) == process.EXIT_CONFIG
     assert "SAFEHAND_REFERRAL_NATS_URL" in capsys.readouterr().err
 
 
@@ -138,7 +138,7 @@ def test_the_worker_needs_a_bus_and_says_so(
 def test_an_unknown_process_is_refused(
     arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main.main(arguments) == main.EXIT_USAGE
+    assert main.main(arguments) == process.EXIT_USAGE
     assert "api|worker|migrate" in capsys.readouterr().err
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import signal
-import threading
 import time
 from pathlib import Path
 from typing import Annotated
@@ -22,6 +21,9 @@ from safehand_cli.show import StoryPrinter, processes
 from safehand_cli.story import Cast, Step, Story
 from safehand_cli.system import System, memory_pss
 from safehand_cli.verdict import export_and_audit
+
+WAIT_S = 3600.0
+"""Seconds of one sleep while the sandbox is up; a signal ends it at once."""
 
 app = typer.Typer(add_completion=False)
 
@@ -66,8 +68,8 @@ def _run(
     out: Path | None,
 ) -> None:
     system = System(sandbox, say=printer.progress)
-    finished = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: finished.set())
+    # As Ctrl-C: a handler that sets an event could wait for a lock that this thread holds.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         addresses = system.start()
         seed.load(sandbox, say=printer.progress)
@@ -99,7 +101,7 @@ def _run(
             )
         if not once:
             typer.echo("\nstays up until Ctrl-C; in another terminal try:\n  safehand --help")
-            _wait(finished)
+            _wait()
     except AssertionError as error:
         typer.echo(f"the story did not hold: {error}", err=True)
         raise typer.Exit(EXIT_WRONG) from None
@@ -129,9 +131,9 @@ def _play(sandbox: Sandbox, printer: StoryPrinter, began: float) -> list[Step]:
         cast.oversight.close()
 
 
-def _wait(finished: threading.Event) -> None:
+def _wait() -> None:
     try:
-        while not finished.wait(0.5):
-            pass
+        while True:
+            time.sleep(WAIT_S)
     except KeyboardInterrupt:
         typer.echo("\nstopping")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 import time
@@ -190,21 +191,25 @@ def serve_until_signal(
 
     ``on_drain`` runs after the last call has ended, to close what the handlers used.
     """
-    told = threading.Event()
+    told, tell = os.pipe()
 
     def handle(number: int, _: FrameType | None) -> None:
-        logs.get().info("server.signal", signal=signal.Signals(number).name)
-        told.set()
+        # Only this: the main thread may be anywhere, also inside a lock of the log or of an event,
+        # and a handler that wanted it too would wait for ever.
+        os.write(tell, bytes([number]))
 
     previous = {s: signal.signal(s, handle) for s in (signal.SIGTERM, signal.SIGINT)}
     try:
         server.start()
         logs.get().info("server.started", port=server.port)
-        told.wait()
+        number = os.read(told, 1)[0]
+        logs.get().info("server.signal", signal=signal.Signals(number).name)
         server.drain(grace_s)
         if on_drain is not None:
             on_drain()
         logs.get().info("server.stopped")
     finally:
-        for number, action in previous.items():
-            signal.signal(number, action)
+        for which, action in previous.items():
+            signal.signal(which, action)
+        os.close(told)
+        os.close(tell)

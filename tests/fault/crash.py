@@ -20,7 +20,6 @@ from safehand_core import failpoints, ids
 from safehand_core.entropy import SystemEntropy
 from safehand_core.errors import SafehandError
 from safehand_core.reasons import Reason
-from safehand_formats.kinds import Kind
 
 from tests.harness.world import Person, World
 
@@ -216,8 +215,3 @@ def gapless(world: World) -> None:
     """Agency B's cursors have no gap and no repetition."""
     cursors = [item.cursor for item in all_deliveries(world)]
     assert cursors == list(range(1, len(cursors) + 1))
-
-
-def counters(kinds: list[str]) -> dict[str, int]:
-    """How often each kind occurs."""
-    return {kind.name: kinds.count(kind.name) for kind in Kind if kind.name in kinds}

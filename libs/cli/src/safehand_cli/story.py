@@ -6,6 +6,7 @@ does not hold ends the story with an error.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
@@ -284,7 +285,7 @@ class Story:
             "DONE",
             -1,
             f"{_receipt_line(lines, len(refused))}; the oversight board held it against all "
-            f"{leaves} entries: nothing of hers is hidden",
+            f"{leaves} entries: none of hers is missing from it",
         )
         her.sign_out()
 
@@ -308,11 +309,9 @@ class Story:
 
     def _until_refused(self, attempt: Callable[[], object]) -> None:
         # The referral service follows consent's sequence: it knows within its poll of one second.
-        from safehand_cli.system import pause
-
         for _ in range(50):
             attempt()
-            pause(0.1)
+            time.sleep(0.1)
 
     def _wait_for_event(self, referral: str) -> str:
         for delivery in self.cast.agency_b.follow(0):

@@ -5,10 +5,8 @@ Those that do not need each other start together: most of a start is Python's im
 
 from __future__ import annotations
 
-import json
 import socket
 import sys
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
@@ -90,19 +88,6 @@ class System:
     @property
     def addresses(self) -> Addresses:
         return Addresses(*(f"127.0.0.1:{self._ports[name]}" for name in SERVICES))
-
-    def executable(self, name: str) -> str:
-        """The command line of the running process, as the operating system tells it."""
-        try:
-            raw = Path(f"/proc/{self.supervisor.pid(name)}/cmdline").read_bytes()
-            words = raw.decode(errors="replace").split("\0")
-        except OSError:
-            words = list(self.supervisor.child(name).argv())
-        first = Path(words[0]).name
-        return " ".join([first, *(w for w in words[1:4] if w)]).strip()
-
-    def wait_healthy(self, name: str, *, timeout_s: float = 30.0) -> None:
-        self.supervisor.wait_ready(name, timeout_s=timeout_s)
 
     # --- children -------------------------------------------------------------------------
 
@@ -220,20 +205,3 @@ def memory_pss(pids: Mapping[str, int]) -> dict[str, int]:
         except (OSError, StopIteration):
             out[name] = 0
     return out
-
-
-def describe(system: System) -> str:
-    """One line for each process: pid and command line."""
-    return "\n".join(
-        f"  {name:<16} pid {system.supervisor.pid(name):>7}  {system.executable(name)}"
-        for name in PROCESSES
-    )
-
-
-def dump(path: Path, value: object) -> None:
-    """Write JSON for people."""
-    path.write_text(json.dumps(value, indent=1, sort_keys=True) + "\n")
-
-
-def pause(seconds: float) -> None:
-    time.sleep(seconds)

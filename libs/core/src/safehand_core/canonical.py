@@ -18,7 +18,7 @@ MAX_INTEGER = 2**53 - 1
 MAX_DEPTH = 8
 """Deepest nesting; nothing we sign nests deeper than 5."""
 
-type_error = "not canonical JSON"
+_NOT_CANONICAL = "not canonical JSON"
 
 Json = str | int | bool | list["Json"] | dict[str, "Json"]
 
@@ -41,9 +41,9 @@ def decode(data: bytes, *, max_bytes: int) -> Json:
     try:
         value: Json = json.loads(data.decode("utf-8"), object_pairs_hook=_unique)
     except (UnicodeDecodeError, ValueError, RecursionError) as error:
-        raise SafehandError(Reason.MALFORMED, type_error) from error
+        raise SafehandError(Reason.MALFORMED, _NOT_CANONICAL) from error
     if encode(value) != data:
-        raise SafehandError(Reason.MALFORMED, type_error)
+        raise SafehandError(Reason.MALFORMED, _NOT_CANONICAL)
     return value
 
 

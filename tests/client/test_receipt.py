@@ -59,7 +59,7 @@ BODIES: dict[Kind, dict[str, Json]] = {
         "at": 1,
     },
 }
-COUNTED = {Kind.STOP, Kind.RESUME, Kind.REFER, Kind.DISCLOSE}
+COUNTED = {Kind.NARROW, Kind.STOP, Kind.RESUME, Kind.REFER, Kind.DISCLOSE, Kind.CONFIRM}
 
 
 def read(root: Path, kinds: str) -> list[str]:

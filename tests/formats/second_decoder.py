@@ -210,7 +210,7 @@ def signature_case(i: dict[str, Any]) -> Any:
 
 KINDS = words(
     "GRANT NARROW STOP RESUME REVOKE EXPIRE REFUSE REFER DISCLOSE RECALL_ANSWER BASIS KEY "
-    "ERASE PAD SHARD"
+    "ERASE PAD SHARD CONFIRM"
 )
 
 
@@ -236,7 +236,12 @@ BODY_VALUES: dict[str, Callable[[Any], None]] = {
     "notice": _is(DIGEST), "protocol": _is(DIGEST), "manifest": _is(DIGEST),
     "record": _is(DIGEST), "request": _is(DIGEST), "accept": _is(f"({DIGEST})?"),
     "language": _check_language, "given_how": _in(GIVEN_HOW), "present": _in(PRESENT),
-    "by": _in(["self"]), "strength": _in(["strong"]), "cause": _in(["window", "destroy_now"]),
+    "ask": _is(RANDOM_ID), "supersedes": _is(RANDOM_ID), "reseals": _is(DIGEST),
+    "recorded_by": _is(AGENCY), "recorder_ref": _is(WORKER), "second_ref": _is(WORKER),
+    "check": _in(["understood", "explained_again", "wants_person"]),
+    "medium": _in(["paper", "spoken", "interpreter"]), "confirm_by": integer, "cosign_by": integer,
+    "channel": _in(["phone", "in_person", "message"]), "why": _in(["coercion"]),
+    "strength": _in(["strong", "weak"]),
     "part": lambda value: integer(value, 0, 15), "worker_ref": _is(WORKER),
     "counter": integer, "sequence": integer, "stop_index": integer, "issued_at": integer,
     "expires_at": integer, "erase_by": integer, "final_at": integer, "at": integer,
@@ -247,6 +252,10 @@ BODIES = {
     "redisclosure notice language given_how present protocol",
     "STOP": "kind grant counter by strength at final_at",
     "RESUME": "kind grant counter by at",
+    "NARROW": "kind grant counter categories expires_at by at",
+    "REFUSE": "kind ask releasing recipient purpose categories notice language given_how present "
+    "at",
+    "CONFIRM": "kind grant counter by at",
     "REVOKE": "kind grant cause stop_index at",
     "EXPIRE": "kind grant expires_at at",
     "REFER": "kind grant counter manifest referral sender recipient purpose categories not_after "
@@ -255,6 +264,32 @@ BODIES = {
     "accept at",
     "KEY": "kind agency sequence record at",
 }
+GROUPS = {
+    "GRANT": ["ask", "supersedes", "check", "recorded_by recorder_ref medium record confirm_by",
+              "cosign_by"],
+    "STOP": ["agency worker_ref channel", "why"],
+    "RESUME": ["agency worker_ref second_ref"],
+    "EXPIRE": ["cause"],
+    "REFER": ["reseals"],
+    "CONFIRM": ["agency worker_ref record"],
+}  # fmt: skip
+OWN_VALUES: dict[tuple[str, str], Callable[[Any], None]] = {
+    ("NARROW", "by"): _in(["self"]), ("STOP", "by"): _in(["self", "worker", "representative"]),
+    ("RESUME", "by"): _in(["self", "staff"]),
+    ("CONFIRM", "by"): _in(["self", "second", "guardian"]),
+    ("REVOKE", "cause"): _in(["window", "destroy_now", "invalidated"]),
+    ("EXPIRE", "cause"): _in(["unconfirmed"]),
+}  # fmt: skip
+
+
+def body_keys(kind: str, value: Any) -> dict[str, Any]:
+    """The keys of the kind, and of each optional group all or none."""
+    need(isinstance(value, dict), "object")
+    wanted = BODIES[kind]
+    for group in GROUPS.get(kind, []):
+        if set(group.split()) & set(value):
+            wanted += f" {group}"
+    return keys(value, wanted)
 
 
 def leaf(data: bytes) -> dict[str, Any]:
@@ -290,12 +325,12 @@ def opening_case(i: dict[str, Any]) -> Any:
     integer(value["index"])
     text(value["salt"], DIGEST)
     need(isinstance(value["kind"], str) and value["kind"] in BODIES, "kind")
-    body = keys(value["body"], BODIES[value["kind"]])
+    body = body_keys(value["kind"], value["body"])
     for name, item in body.items():
         if name == "kind":
             need(item == value["kind"], "kind")
         else:
-            BODY_VALUES[name](item)
+            (OWN_VALUES.get((value["kind"], name)) or BODY_VALUES[name])(item)
     encoded = cj_encode(body).encode("utf-8")
     need(len(encoded) <= 4096, "body size")
     seen = leaf(bytes.fromhex(i["leaf"]))

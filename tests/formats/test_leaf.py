@@ -13,7 +13,7 @@ from safehand_core import canonical
 from safehand_core.canonical import Json
 from safehand_core.errors import SafehandError
 from safehand_core.reasons import Reason
-from safehand_formats.bodies import SCHEMAS, check_body, decode_body, encode_body
+from safehand_formats.bodies import OPTIONAL, SCHEMAS, check_body, decode_body, encode_body
 from safehand_formats.kinds import BUILT, Kind, grant_tag, key_tag
 from safehand_formats.leaf import Leaf, body_commitment
 from safehand_formats.opening import Opening
@@ -84,6 +84,52 @@ BODIES: dict[Kind, dict[str, Json]] = {
         "at": 100,
     },
     Kind.KEY: {"kind": "KEY", "agency": "agency-b", "sequence": 0, "record": "0" * 64, "at": 1},
+    Kind.NARROW: {
+        "kind": "NARROW",
+        "grant": "a" * 32,
+        "counter": 0,
+        "categories": ["CARD"],
+        "expires_at": 200,
+        "by": "self",
+        "at": 100,
+    },
+    Kind.REFUSE: {
+        "kind": "REFUSE",
+        "ask": "a" * 32,
+        "releasing": "agency-a",
+        "recipient": "agency-b",
+        "purpose": "housing",
+        "categories": ["CARD", "NAME"],
+        "notice": "b" * 64,
+        "language": "en",
+        "given_how": "read",
+        "present": "alone",
+        "at": 100,
+    },
+    Kind.CONFIRM: {"kind": "CONFIRM", "grant": "a" * 32, "counter": 0, "by": "self", "at": 100},
+}
+MORE: dict[Kind, dict[str, Json]] = {
+    Kind.GRANT: {
+        "ask": "1" * 32,
+        "supersedes": "2" * 32,
+        "check": "understood",
+        "recorded_by": "agency-a",
+        "recorder_ref": "worker-0001",
+        "medium": "paper",
+        "record": "3" * 64,
+        "confirm_by": 150,
+        "cosign_by": 150,
+    },
+    Kind.STOP: {
+        "agency": "agency-a",
+        "worker_ref": "worker-0001",
+        "channel": "phone",
+        "why": "coercion",
+    },
+    Kind.RESUME: {"agency": "agency-a", "worker_ref": "worker-0001", "second_ref": "worker-0002"},
+    Kind.EXPIRE: {"cause": "unconfirmed"},
+    Kind.REFER: {"reseals": "4" * 64},
+    Kind.CONFIRM: {"agency": "agency-a", "worker_ref": "worker-0001", "record": "5" * 64},
 }
 LEAF = Leaf(Kind.STOP, b"\x01" * 32, b"\x02" * 32, b"\x03" * 32)
 
@@ -105,6 +151,7 @@ def test_the_codes_are_frozen() -> None:
         "ERASE": 13,
         "PAD": 14,
         "SHARD": 15,
+        "CONFIRM": 16,
     }
     assert {kind for kind in Kind if kind.built} == set(BODIES) == set(SCHEMAS) == BUILT
 
@@ -130,7 +177,7 @@ def test_a_leaf_has_one_spelling() -> None:
     for size in (0, 103, 105):
         with pytest.raises(SafehandError):
             Leaf.decode((data + b"\x00")[:size])
-    for code in (0, 16, 255):
+    for code in (0, 17, 255):
         with pytest.raises(SafehandError):
             Leaf.decode(data[:1] + bytes([code]) + data[2:])
 
@@ -191,6 +238,23 @@ def test_every_field_of_every_body_is_checked(kind: Kind) -> None:
             assert refused.value.metadata == {"field": field}
     with pytest.raises(SafehandError):
         check_body(kind, {**body, "more": 1})
+
+
+@pytest.mark.parametrize("kind", list(MORE))
+def test_optional_keys_come_in_whole_groups(kind: Kind) -> None:
+    body = {**BODIES[kind], **MORE[kind]}
+    assert decode_body(kind, encode_body(kind, body)) == body
+    assert {key for group in OPTIONAL[kind] for key in group} == MORE[kind].keys()
+    for group in OPTIONAL[kind]:
+        check_body(kind, {**BODIES[kind], **{key: MORE[kind][key] for key in group}})
+        for field in group:
+            if len(group) > 1:
+                with pytest.raises(SafehandError):
+                    check_body(kind, {key: body[key] for key in body if key != field})
+            for value in BAD:
+                with pytest.raises(SafehandError) as refused:
+                    check_body(kind, {**body, field: value})
+                assert refused.value.metadata == {"field": field}
 
 
 def test_reserved_kinds_have_no_body() -> None:

@@ -106,10 +106,82 @@ BODIES: dict[Kind, dict[str, Json]] = {
         "expires_at": p.NOW + 90 * p.DAY,
         "at": p.NOW + 90 * p.DAY,
     },
+    Kind.NARROW: {
+        "kind": "NARROW",
+        "grant": GRANT,
+        "counter": 0,
+        "categories": ["CARD", "HEALTH"],
+        "expires_at": p.NOW + 60 * p.DAY,
+        "by": "self",
+        "at": p.NOW + 100,
+    },
+    Kind.REFUSE: {
+        "kind": "REFUSE",
+        "ask": p.random_id("ask"),
+        "releasing": "harbour-house",
+        "recipient": "legal-aid-7",
+        "purpose": "legal",
+        "categories": ["CARD", "NAME"],
+        "notice": p.digest("notice"),
+        "language": "es-419",
+        "given_how": "heard",
+        "present": "alone",
+        "at": p.NOW + 100,
+    },
+    Kind.CONFIRM: {
+        "kind": "CONFIRM",
+        "grant": GRANT,
+        "counter": 0,
+        "by": "self",
+        "at": p.NOW + 100,
+    },
 }
+MORE: dict[Kind, dict[str, Json]] = {
+    Kind.GRANT: {
+        "ask": p.random_id("ask"),
+        "supersedes": p.random_id("older"),
+        "check": "explained_again",
+        "recorded_by": "harbour-house",
+        "recorder_ref": "w-0017",
+        "medium": "paper",
+        "record": p.digest("record"),
+        "confirm_by": p.NOW + 14 * p.DAY,
+        "cosign_by": p.NOW + 14 * p.DAY,
+    },
+    Kind.STOP: {
+        "agency": "harbour-house",
+        "worker_ref": "w-0017",
+        "channel": "phone",
+        "why": "coercion",
+    },
+    Kind.RESUME: {"agency": "harbour-house", "worker_ref": "w-0017", "second_ref": "w-0018"},
+    Kind.EXPIRE: {"cause": "unconfirmed"},
+    Kind.REFER: {"reseals": p.digest("older manifest")},
+    Kind.CONFIRM: {
+        "agency": "harbour-house",
+        "worker_ref": "w-0018",
+        "record": p.digest("second"),
+    },
+}
+"""Every optional key of each kind. What they must say together is the ledger's rule, not the
+format's."""
+ALONE = {"ask", "supersedes", "check", "cosign_by", "why", "cause", "reseals"}
+"""Optional keys that are a group of their own."""
 VALUES: dict[str, tuple[Any, Any]] = {
     # key: (another valid value, a value that never is one)
-    "kind": ("REFUSE", 1),
+    "kind": ("PAD", 1),
+    "ask": (p.random_id("other"), "ask"),
+    "supersedes": (p.random_id("other"), ""),
+    "check": ("understood", "no"),
+    "recorded_by": ("legal-aid-8", ""),
+    "recorder_ref": ("w-0092", "Maria Lopez"),
+    "second_ref": ("w-0092", "Maria Lopez"),
+    "medium": ("spoken", "text"),
+    "confirm_by": (p.NOW + 1, "soon"),
+    "cosign_by": (p.NOW + 1, "soon"),
+    "channel": ("in_person", "pigeon"),
+    "why": ("", "anger"),
+    "reseals": (p.digest("other"), ""),
     "grant": (p.random_id("other"), "grant"),
     "referral": (p.random_id("other"), p.digest("long")),
     "agency": ("legal-aid-8", "Legal Aid"),
@@ -145,8 +217,10 @@ VALUES: dict[str, tuple[Any, Any]] = {
     "final_at": (p.NOW + 121 + p.DAY, "soon"),
     "at": (p.NOW + 91, -1),
 }
-_FIXED = {"kind", "redisclosure", "by", "strength"}
+_FIXED = {"kind", "redisclosure"}
 """Keys with one value only: another one is not the format."""
+_BY = {Kind.NARROW, Kind.RESUME, Kind.CONFIRM}
+"""Kinds that no worker does alone."""
 
 
 def _salt(kind: Kind) -> bytes:
@@ -184,7 +258,7 @@ def leaves() -> Vectors:
         "version 0": b"\x00" + good[1:],
         "version 2": b"\x02" + good[1:],
         "kind 0": good[:1] + b"\x00" + good[2:],
-        "kind 16": good[:1] + b"\x10" + good[2:],
+        "kind 17": good[:1] + b"\x11" + good[2:],
         "kind 255": good[:1] + b"\xff" + good[2:],
         "flags, high byte": good[:2] + b"\x80" + good[3:],
         "flags, low byte": good[:3] + b"\x01" + good[4:],
@@ -213,7 +287,7 @@ def tags() -> Vectors:
     v.refused("a counter below 0", MALFORMED, counter=-1)
     v.refused("a counter above 2^53-1", MALFORMED, counter=2**53)
     v.refused("a short secret", MALFORMED, secret=SECRET[:-1].hex())
-    v.refused("a reserved kind", MALFORMED, kind="REFUSE")
+    v.refused("a reserved kind", MALFORMED, kind="PAD")
     return v
 
 
@@ -231,7 +305,8 @@ def openings() -> Vectors:
         table = [Field(key, *VALUES[key]) for key in body]
         for entry, other, bad, missing in per_field(table, body):
             key, own = entry.path, {"leaf": LEAVES[number].hex()}
-            reason = MALFORMED if key in _FIXED else PROOF_INVALID
+            fixed = key in _FIXED or (key == "by" and kind in _BY)
+            reason = MALFORMED if fixed else PROOF_INVALID
             v.refused(
                 f"{kind.name}.{key}: another value",
                 reason,
@@ -241,6 +316,7 @@ def openings() -> Vectors:
             _committed(v, f"{kind.name}.{key}: bad value, committed", number, kind, bad)
             _committed(v, f"{kind.name}.{key}: missing, committed", number, kind, missing)
         _committed(v, f"{kind.name}: a further key, committed", number, kind, {**body, "zz": 1})
+    _with_more(v)
     good = _opening(1, Kind.GRANT)
     salt = _salt(Kind.GRANT)
     for name, reason, text in (
@@ -269,6 +345,30 @@ def openings() -> Vectors:
     changed = flipped(LEAVES[1], 50)
     v.refused("leaf: commitment changed", PROOF_INVALID, leaf=changed.hex())
     return v
+
+
+def _with_more(v: Vectors) -> None:
+    """Bodies with their optional keys: whole groups, each alone and all at once."""
+    for kind, more in MORE.items():
+        body = {**BODIES[kind], **more}
+        v.ok(f"{kind.name} with every optional key", {"index": 0, "kind": kind.name},
+             **_own(kind, body))  # fmt: skip
+        for key in more:
+            if key in ALONE:
+                alone = {**BODIES[kind], key: more[key]}
+                v.ok(f"{kind.name} with {key}", {"index": 0, "kind": kind.name},
+                     **_own(kind, alone))  # fmt: skip
+            else:
+                less = {name: value for name, value in body.items() if name != key}
+                _committed(v, f"{kind.name}: its group without {key}", 0, kind, less)
+            bad = {**body, key: "because" if key == "cause" else VALUES[key][1]}
+            _committed(v, f"{kind.name}.{key}: bad value, committed", 0, kind, bad)
+
+
+def _own(kind: Kind, body: dict[str, Json]) -> dict[str, str]:
+    commitment = body_commitment(_salt(kind), encode_body(kind, body))
+    data = Leaf(kind, tag(kind), commitment, bytes(32)).encode()
+    return {"opening": _text(0, kind, body), "leaf": data.hex()}
 
 
 def _text(index: int, kind: Kind, body: Any) -> str:

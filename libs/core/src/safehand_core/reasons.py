@@ -27,6 +27,7 @@ class Reason(StrEnum):
     # consent
     CONSENT_ENDED = "CONSENT_ENDED"
     CONSENT_MISSING = "CONSENT_MISSING"
+    CONSENT_UNCONFIRMED = "CONSENT_UNCONFIRMED"
     SCOPE_EXCEEDED = "SCOPE_EXCEEDED"
     PURPOSE_MISMATCH = "PURPOSE_MISMATCH"
     EXPIRY_INVALID = "EXPIRY_INVALID"
@@ -144,6 +145,11 @@ TABLE: dict[Reason, ReasonInfo] = {
         "no consent covers this, or it might not exist",
         "ask her for a consent that names this agency and purpose",
     ),
+    Reason.CONSENT_UNCONFIRMED: _r(
+        "FAILED_PRECONDITION",
+        "somebody has yet to confirm this consent",
+        "let her confirm it, or a second worker or her guardian where that is asked for",
+    ),
     Reason.SCOPE_EXCEEDED: _r(
         "PERMISSION_DENIED",
         "this goes beyond the categories that were granted",
@@ -241,7 +247,7 @@ TABLE: dict[Reason, ReasonInfo] = {
     ),
     Reason.QUOTA_EXCEEDED: _r(
         "RESOURCE_EXHAUSTED",
-        "too many looks at one referral",
+        "too many of this for now",
         "keep what you opened in your own record; wait for the time in RetryInfo",
     ),
     Reason.LEDGER_STARTING: _r(

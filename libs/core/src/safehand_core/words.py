@@ -68,3 +68,24 @@ OUTCOMES: Final = (
 
 CONSENT_GIVEN_HOW: Final = ("read", "heard", "interpreter", "sign_language")
 CONSENT_PRESENT: Final = ("alone", "with_worker", "with_trusted_person")
+
+COMPREHENSION: Final = ("understood", "explained_again", "wants_person")
+"""How the short check went; it is never a condition."""
+
+SENSITIVE: Final = frozenset({"LOCATION", "EVENTS", "PAPERS"})
+"""Categories that never go on one worker's word: where she stays, what happened, her papers.
+While a consent is only recorded for her they need her own yes, or a second person's."""
+
+RECORDED_MEDIA: Final = ("paper", "spoken", "interpreter")
+"""How a worker took down her consent: on paper, as she said it, or through an interpreter."""
+
+CONFIRMED_BY: Final = ("self", "second", "guardian")
+"""Who stands by a recorded or not yet signed consent: she, a second worker, her guardian."""
+
+STOPPED_BY: Final = ("self", "worker", "representative")
+STOP_CHANNELS: Final = ("phone", "in_person", "message")
+"""How her wish to stop reached whoever recorded it."""
+STOP_WHY: Final = ("coercion",)
+"""Said only where it changes what follows: a consent under coercion was none."""
+
+REPRESENTATIVES: Final = ("friend", "family", "lawyer", "advocate", "other")

@@ -56,6 +56,7 @@ def _accept(value: Json) -> bool:
 _tag = _matches(LANGUAGE_PATTERN)
 _id = _matches(HEX16_PATTERN)
 _digest = _matches(HEX32_PATTERN)
+_ref = _matches(REF_PATTERN)
 _agency = _matches(AGENCY_PATTERN)
 _time = _integer()
 _count = _integer()
@@ -79,12 +80,21 @@ SCHEMAS: Final[Mapping[Kind, Mapping[str, _Check]]] = {
         "present": _one_of(*words.CONSENT_PRESENT),
         "protocol": _digest,
     },
+    Kind.NARROW: {
+        "kind": _one_of("NARROW"),
+        "grant": _id,
+        "counter": _count,
+        "categories": _categories,  # what is left
+        "expires_at": _time,  # never later than before
+        "by": _one_of("self"),
+        "at": _time,
+    },
     Kind.STOP: {
         "kind": _one_of("STOP"),
         "grant": _id,
         "counter": _count,
-        "by": _one_of("self"),
-        "strength": _one_of("strong"),
+        "by": _one_of(*words.STOPPED_BY),
+        "strength": _one_of("strong", "weak"),
         "at": _time,
         "final_at": _time,
     },
@@ -92,13 +102,13 @@ SCHEMAS: Final[Mapping[Kind, Mapping[str, _Check]]] = {
         "kind": _one_of("RESUME"),
         "grant": _id,
         "counter": _count,
-        "by": _one_of("self"),
+        "by": _one_of("self", "staff"),
         "at": _time,
     },
     Kind.REVOKE: {
         "kind": _one_of("REVOKE"),
         "grant": _id,
-        "cause": _one_of("window", "destroy_now"),
+        "cause": _one_of("window", "destroy_now", "invalidated"),
         "stop_index": _count,
         "at": _time,
     },
@@ -106,6 +116,19 @@ SCHEMAS: Final[Mapping[Kind, Mapping[str, _Check]]] = {
         "kind": _one_of("EXPIRE"),
         "grant": _id,
         "expires_at": _time,
+        "at": _time,
+    },
+    Kind.REFUSE: {
+        "kind": _one_of("REFUSE"),
+        "ask": _id,
+        "releasing": _agency,
+        "recipient": _agency,
+        "purpose": _purpose,
+        "categories": _categories,  # what was asked for
+        "notice": _digest,
+        "language": _language,
+        "given_how": _one_of(*words.CONSENT_GIVEN_HOW),
+        "present": _one_of(*words.CONSENT_PRESENT),
         "at": _time,
     },
     Kind.REFER: {
@@ -142,21 +165,62 @@ SCHEMAS: Final[Mapping[Kind, Mapping[str, _Check]]] = {
         "record": _digest,
         "at": _time,
     },
+    Kind.CONFIRM: {
+        "kind": _one_of("CONFIRM"),
+        "grant": _id,
+        "counter": _count,
+        "by": _one_of(*words.CONFIRMED_BY),
+        "at": _time,
+    },
 }
-"""One row per built kind: its keys, and what each value must be."""
+"""One row per built kind: the keys that it always has, and what each value must be."""
+
+OPTIONAL: Final[Mapping[Kind, tuple[Mapping[str, _Check], ...]]] = {
+    Kind.GRANT: (
+        {"ask": _id},  # the question that she answered with it
+        {"supersedes": _id},  # the grant whose place it takes
+        {"check": _one_of(*words.COMPREHENSION)},
+        {  # a worker recorded it for her
+            "recorded_by": _agency,
+            "recorder_ref": _ref,
+            "medium": _one_of(*words.RECORDED_MEDIA),
+            "record": _digest,
+            "confirm_by": _time,
+        },
+        {"cosign_by": _time},  # a guardian must sign too, until then nothing is shared
+    ),
+    Kind.STOP: (
+        {"agency": _agency, "worker_ref": _ref, "channel": _one_of(*words.STOP_CHANNELS)},
+        {"why": _one_of(*words.STOP_WHY)},
+    ),
+    Kind.RESUME: ({"agency": _agency, "worker_ref": _ref, "second_ref": _ref},),
+    Kind.EXPIRE: ({"cause": _one_of("unconfirmed")},),
+    Kind.REFER: ({"reseals": _digest},),  # the manifest that this one replaces
+    Kind.CONFIRM: ({"agency": _agency, "worker_ref": _ref, "record": _digest},),
+}
+"""Groups of keys that a body of the kind may have: all of a group, or none of it.
+
+A key that is absent means that there was no such thing; it is never written with an empty value,
+so that one fact has one encoding. The commitment covers what is there.
+"""
 
 
 def check_body(kind: Kind, body: Mapping[str, Json]) -> None:
-    """Raise MALFORMED unless ``body`` has exactly the keys of ``kind``, each in its range.
+    """Raise MALFORMED unless ``body`` has exactly the keys of ``kind``, whole groups of its optional
+    ones, and each value in its range.
 
     The error's metadata names the field, never its value.
     """
     schema = SCHEMAS.get(kind)
     if schema is None:
         raise SafehandError(Reason.MALFORMED, "entries of this kind are not built")
-    if body.keys() != schema.keys():
+    checks = dict(schema)
+    for group in OPTIONAL.get(kind, ()):
+        if body.keys() & group.keys():
+            checks.update(group)
+    if body.keys() != checks.keys():
         raise SafehandError(Reason.MALFORMED, "a body has exactly the keys of its kind")
-    for field, check in schema.items():
+    for field, check in checks.items():
         if not check(body[field]):
             raise SafehandError(
                 Reason.MALFORMED, "a body's field is out of range", metadata={"field": field}

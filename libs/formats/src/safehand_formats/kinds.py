@@ -35,6 +35,7 @@ class Kind(IntEnum):
     ERASE = 13
     PAD = 14
     SHARD = 15
+    CONFIRM = 16
 
     @property
     def built(self) -> bool:
@@ -43,23 +44,29 @@ class Kind(IntEnum):
 
     @property
     def of_grant(self) -> bool:
-        """Whether the tag derives from a grant's secret (docs/formats.md 2.3)."""
+        """Whether the tag derives from a secret of hers (docs/formats.md 2.3): a grant's, or for a
+        REFUSE the secret of the question that she answered with no."""
         return self.built and self is not Kind.KEY
 
 
 BUILT: Final = frozenset(
     {
         Kind.GRANT,
+        Kind.NARROW,
         Kind.STOP,
         Kind.RESUME,
         Kind.REVOKE,
         Kind.EXPIRE,
+        Kind.REFUSE,
         Kind.REFER,
         Kind.DISCLOSE,
         Kind.KEY,
+        Kind.CONFIRM,
     }
 )
-COUNTED: Final = frozenset({Kind.STOP, Kind.RESUME, Kind.REFER, Kind.DISCLOSE})
+COUNTED: Final = frozenset(
+    {Kind.NARROW, Kind.STOP, Kind.RESUME, Kind.REFER, Kind.DISCLOSE, Kind.CONFIRM}
+)
 """Kinds whose body carries a counter per grant; the other kinds of a grant always use 0."""
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Final, cast
 
 from safehand_core.canonical import Json
-from safehand_core.words import CARD
+from safehand_core.words import CARD, SENSITIVE
 from safehand_formats.bodies import body_time
 from safehand_formats.kinds import COUNTED, Kind, grant_tag, key_tag
 from safehand_formats.leaf import Leaf
@@ -50,8 +50,11 @@ class _Grant:
     """One grant's entries so far. ``body`` is None when its GRANT was forgotten."""
 
     body: Body | None
+    categories: set[str] = field(default_factory=set)
+    expires_at: int = 0
     stop: tuple[int, Body] | None = None
     ended: bool = False
+    confirmed: set[str] = field(default_factory=set)
     counters: Counter[Kind] = field(default_factory=Counter)
     refers: dict[str, _Refer] = field(default_factory=dict)
     looks: set[tuple[str, int, str]] = field(default_factory=set)
@@ -70,8 +73,14 @@ class Rules:
         self._time = 0
         self._grants: dict[str, _Grant] = {}
         self._keys: dict[str, int] = {}
+        self._refused: set[str] = set()
+        self._referrals: dict[str, str] = {}
+        self._manifests: dict[str, Body] = {}
+        self._replaced: set[str] = set()
         self._forgotten: dict[Kind, list[int]] = {kind: [] for kind in Kind}
         self._checks: Mapping[Kind, Callable[[int, _Grant, Body], None]] = {
+            Kind.NARROW: self._narrow,
+            Kind.CONFIRM: self._confirm,
             Kind.STOP: self._stop,
             Kind.RESUME: self._resume,
             Kind.REVOKE: self._revoke,
@@ -102,6 +111,9 @@ class Rules:
         if leaf.kind is Kind.GRANT:
             self._grant(index, body)
             return
+        if leaf.kind is Kind.REFUSE:
+            self._refuse(index, body)
+            return
         name = _text(body, "grant")
         grant = self._grants.get(name)
         if grant is None:
@@ -115,7 +127,7 @@ class Rules:
     # --- one rule each ------------------------------------------------------------------------
 
     def _tag(self, index: int, leaf: Leaf, body: Body) -> None:
-        secret = self._secrets.get(_text(body, "grant"))
+        secret = self._secrets.get(_text(body, "ask" if leaf.kind is Kind.REFUSE else "grant"))
         if secret is None:
             return
         counter = _number(body, "counter") if leaf.kind in COUNTED else 0
@@ -147,11 +159,59 @@ class Rules:
         self._require(_number(body, "erase_by") >= expires, "TERM", index, "erased before its end")
         parties = _text(body, "releasing") != _text(body, "recipient")
         self._require(parties, "SCOPE", index, "releases to itself")
-        self._grants[name] = _Grant(body)
+        if "recorded_by" in body:
+            other = body["recorded_by"] != body["recipient"]
+            self._require(other, "SCOPE", index, "recorded by its own recipient")
+        self._grants[name] = _Grant(body, _names(body, "categories"), expires)
+
+    def _refuse(self, index: int, body: Body) -> None:
+        ask = _text(body, "ask")
+        self._require(ask not in self._refused, "ORDER", index, "refused twice")
+        self._refused.add(ask)
+
+    def _narrow(self, index: int, grant: _Grant, body: Body) -> None:
+        self._require(not grant.ended, "ORDER", index, "narrowed after the end")
+        left, expires_at = _names(body, "categories"), _number(body, "expires_at")
+        self._require(CARD in left, "SCOPE", index, "without the card")
+        if grant.body is not None:
+            inside = left <= grant.categories and expires_at <= grant.expires_at
+            self._require(inside, "SCOPE", index, "wider than before")
+        grant.categories, grant.expires_at = left, expires_at
+
+    def _confirm(self, index: int, grant: _Grant, body: Body) -> None:
+        self._require(not grant.ended, "ORDER", index, "confirmed after the end")
+        by = _text(body, "by")
+        self._require(by not in grant.confirmed, "ORDER", index, "confirmed twice")
+        self._require(("agency" in body) == (by == "second"), "SCOPE", index, "by whom")
+        if (given := grant.body) is not None:
+            until = "cosign_by" if by == "guardian" else "confirm_by"
+            asked = until in given
+            self._require(asked, "ORDER", index, "a confirmation that was not asked for")
+            if asked:
+                intime = _number(body, "at") < _number(given, until)
+                self._require(intime, "TIME", index, "confirmed too late")
+            if by == "second":
+                self._second(index, given, body)
+        grant.confirmed.add(by)
+
+    def _second(self, index: int, given: Body, body: Body) -> None:
+        """A second person is another one, and not of the agency that would receive."""
+        first = (given.get("recorded_by"), given.get("recorder_ref"))
+        another = (body.get("agency"), body.get("worker_ref")) != first
+        self._require(another, "SCOPE", index, "confirmed by who recorded it")
+        other = body.get("agency") != given["recipient"]
+        self._require(other, "SCOPE", index, "confirmed by its own recipient")
 
     def _stop(self, index: int, grant: _Grant, body: Body) -> None:
         self._require(not grant.ended, "ORDER", index, "a stop after the end")
-        self._require(not self._stopped(grant), "ORDER", index, "stopped twice")
+        hers = body["by"] == "self"
+        self._require((body["strength"] == "strong") == hers, "SCOPE", index, "strong is her own")
+        self._require(not (hers and "agency" in body), "SCOPE", index, "her own, and a worker's")
+        named = body["by"] != "worker" or "agency" in body
+        self._require(named, "SCOPE", index, "a worker without an agency")
+        # Her own stop takes the place of a weaker one; no other follows another.
+        over_weak = hers and grant.stop is not None and grant.stop[1]["strength"] == "weak"
+        self._require(over_weak or not self._stopped(grant), "ORDER", index, "stopped twice")
         after = _number(body, "final_at") >= _number(body, "at")
         self._require(after, "TIME", index, "final before it is a stop")
         grant.stop = (index, body)
@@ -163,6 +223,11 @@ class Rules:
         else:
             inside = _number(body, "at") <= _number(grant.stop[1], "final_at")
             self._require(inside, "TIME", index, "resumed after its window")
+            allowed = body["by"] == "self" or grant.stop[1]["strength"] == "weak"
+            self._require(allowed, "SCOPE", index, "staff undid her own stop")
+        self._require(("agency" in body) == (body["by"] == "staff"), "SCOPE", index, "by whom")
+        two = "agency" not in body or body["worker_ref"] != body["second_ref"]
+        self._require(two, "SCOPE", index, "one person is not two")
         grant.stop = None
 
     def _revoke(self, index: int, grant: _Grant, body: Body) -> None:
@@ -173,8 +238,11 @@ class Rules:
             at, stop = grant.stop
             known = _number(body, "stop_index") == at or self._may_hide(Kind.STOP, at)
             self._require(known, "ORDER", index, "names another stop")
-            early = body["cause"] == "window" and _number(body, "at") < _number(stop, "final_at")
-            self._require(not early, "TIME", index, "revoked inside its window")
+            early = _number(body, "at") < _number(stop, "final_at")
+            hers = stop["strength"] == "strong"
+            allowed = not early or (hers and body["cause"] != "window")
+            self._require(allowed, "TIME", index, "revoked inside its window")
+            self._require(hers or body["cause"] != "destroy_now", "SCOPE", index, "not her own")
         grant.ended = True
 
     def _expire(self, index: int, grant: _Grant, body: Body) -> None:
@@ -182,17 +250,43 @@ class Rules:
         expires_at = _number(body, "expires_at")
         self._require(_number(body, "at") >= expires_at, "TIME", index, "expired early")
         if grant.body is not None:
-            same = _number(grant.body, "expires_at") == expires_at
-            self._require(same, "SCOPE", index, "another end than its grant's")
+            ends = self._unconfirmed(grant) if "cause" in body else {grant.expires_at}
+            sure = not any(self._may_hide(kind) for kind in (Kind.NARROW, Kind.CONFIRM))
+            known = expires_at in ends or not sure
+            self._require(known, "SCOPE", index, "another end than its grant's")
         grant.ended = True
+
+    def _unconfirmed(self, grant: _Grant) -> set[int]:
+        """The ends of a grant that somebody still has to confirm."""
+        body = grant.body or {}
+        return {
+            _number(body, until)
+            for by, until in (("self", "confirm_by"), ("guardian", "cosign_by"))
+            if until in body and by not in grant.confirmed
+        }
 
     def _live(self, index: int, grant: _Grant, body: Body) -> None:
         """The one rule that everything else serves."""
         self._require(not grant.ended, "ORDER", index, "shared after the end")
         self._require(not self._stopped(grant), "ORDER", index, "shared after a stop")
         if grant.body is not None:
-            before = _number(body, "at") < _number(grant.body, "expires_at")
+            before = _number(body, "at") < grant.expires_at
             self._require(before, "TIME", index, "shared after the grant's term")
+            self._confirmed(index, grant, grant.body, body)
+
+    def _confirmed(self, index: int, grant: _Grant, given: Body, body: Body) -> None:
+        """What a worker recorded goes out without the sensitive categories, until she or a second
+        person confirms it; what a guardian must sign does not go out before that."""
+        if self._may_hide(Kind.CONFIRM):
+            return
+        shared = _names(body, "categories") if "categories" in body else {_text(body, "category")}
+        waiting = "cosign_by" in given and "guardian" not in grant.confirmed
+        self._require(not waiting, "ORDER", index, "shared before the guardian signed")
+        if "confirm_by" in given and "self" not in grant.confirmed:
+            intime = _number(body, "at") < _number(given, "confirm_by")
+            self._require(intime, "TIME", index, "shared although nobody confirmed it")
+            allowed = "second" in grant.confirmed or not shared & SENSITIVE
+            self._require(allowed, "ORDER", index, "sensitive before it was confirmed")
 
     def _stopped(self, grant: _Grant) -> bool:
         return grant.stop is not None and not self._may_hide(Kind.RESUME, grant.stop[0])
@@ -216,18 +310,35 @@ class Rules:
             ):
                 same = body[mine] == given[granted]
                 self._require(same, "SCOPE", index, "another party or purpose than granted")
-            inside = _names(body, "categories") <= _names(given, "categories")
+            inside = _names(body, "categories") <= grant.categories
             self._require(inside, "SCOPE", index, "a category that was not granted")
-            within = _number(body, "not_after") <= _number(given, "expires_at")
+            within = _number(body, "not_after") <= grant.expires_at
             self._require(within, "TIME", index, "outlives its grant")
+        self._reseal(index, body, manifest)
         grant.refers[manifest] = _Refer(body)
+
+    def _reseal(self, index: int, body: Body, manifest: str) -> None:
+        """One referral has one manifest at a time: a new one names the one that it replaces."""
+        referral = _text(body, "referral")
+        now = self._referrals.get(referral)
+        older = body.get("reseals")
+        known = now == older or self._may_hide(Kind.REFER)
+        self._require(known, "ORDER", index, "one referral, two manifests")
+        if isinstance(older, str):
+            self._replaced.add(older)
+            if (before := self._manifests.get(older)) is not None:
+                for party in ("sender", "recipient", "purpose", "referral"):
+                    same = before[party] == body[party]
+                    self._require(same, "SCOPE", index, "reseals another referral")
+        self._referrals[referral] = manifest
+        self._manifests[manifest] = body
 
     def _disclose(self, index: int, grant: _Grant, body: Body) -> None:
         self._live(index, grant, body)
         manifest, part = _text(body, "manifest"), _number(body, "part")
         category = _text(body, "category")
         if grant.body is not None:
-            granted = category in _names(grant.body, "categories")
+            granted = category in grant.categories
             self._require(granted, "SCOPE", index, "a category that was not granted")
             same = body["recipient"] == grant.body["recipient"]
             self._require(same, "SCOPE", index, "another recipient than granted")
@@ -235,6 +346,8 @@ class Rules:
         self._require(card, "SCOPE", index, "a category in the wrong stage")
         accepted = body["stage"] == "card" or body["accept"] != ""
         self._require(accepted, "ORDER", index, "identity before an acceptance")
+        current = manifest not in self._replaced
+        self._require(current, "ORDER", index, "a look at what was sealed again")
         look = (manifest, part, _text(body, "request"))
         self._require(look not in grant.looks, "ORDER", index, "one request, two looks")
         grant.looks.add(look)

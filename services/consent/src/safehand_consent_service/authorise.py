@@ -163,7 +163,10 @@ def _refer(
     grant = grant_state.find(txn.connection, grant_id)
     if grant is None:
         raise SafehandError(Reason.CONSENT_MISSING)
-    grant_state.require_live(grant, txn.now)
+    grant_state.require_shareable(grant, manifest.categories, txn.now)
+    if not set(manifest.categories) <= grant_state.categories(grant):
+        # Asked again here: she may have narrowed it since.
+        raise SafehandError(Reason.SCOPE_EXCEEDED)
     digest = signed.digest.hex()
     known = referred.find(txn.connection, digest)
     if known is not None:

@@ -25,10 +25,12 @@ _NEXT: Final = {
         .returning(column)
     )
     for kind, column in (
+        (Kind.NARROW, grant.c.next_narrow),
         (Kind.STOP, grant.c.next_stop),
         (Kind.RESUME, grant.c.next_resume),
         (Kind.REFER, grant.c.next_refer),
         (Kind.DISCLOSE, grant.c.next_disclose),
+        (Kind.CONFIRM, grant.c.next_confirm),
     )
 }
 if _NEXT.keys() != COUNTED:

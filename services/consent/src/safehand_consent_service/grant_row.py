@@ -29,15 +29,29 @@ class Grant(NamedTuple):
     protocol: str
     secret: bytes
     state: str
+    recorded_by: str | None
+    recorder_ref: str | None
+    medium: str | None
+    confirm_by: int | None
+    seconded: int
+    cosign_by: int | None
+    ask_id: str | None
+    supersedes: str | None
+    comprehension: str | None
+    stop_by: str | None
+    stop_why: str | None
+    end_cause: str | None
     stopped_at: int | None
     final_at: int | None
     grant_index: int
     stop_index: int | None
     end_index: int | None
+    next_narrow: int
     next_stop: int
     next_resume: int
     next_refer: int
     next_disclose: int
+    next_confirm: int
 
 
 if Grant._fields != tuple(column.name for column in grant.columns):

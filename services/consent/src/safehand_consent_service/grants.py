@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Final, cast
 
@@ -61,6 +62,7 @@ class Terms:
     present: str
     expires_at: int | None = None
     erase_by: int | None = None
+    comprehension: str | None = None
 
     def __post_init__(self) -> None:
         if self.releasing == self.recipient:
@@ -86,6 +88,41 @@ class Terms:
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """How a grant came about, where it is not simply her own yes in her own session.
+
+    Attributes:
+        ask: the question that it answers (an id).
+        supersedes: the grant whose place it takes (an id).
+        recorded_by, recorder_ref, medium, record: the agency and the worker that took it down for
+            her, how (``words.RECORDED_MEDIA``), and the digest of what the agency signed.
+        confirm_by: when a recorded consent lapses unless she confirms it.
+        cosign_by: when it lapses unless her guardian signs it too.
+    """
+
+    ask: str | None = None
+    supersedes: str | None = None
+    recorded_by: str | None = None
+    recorder_ref: str | None = None
+    medium: str | None = None
+    record: str | None = None
+    confirm_by: int | None = None
+    cosign_by: int | None = None
+
+    def body(self) -> dict[str, Json]:
+        """The optional keys of a GRANT body: those that say something."""
+        return {
+            field.name: value
+            for field in dataclasses.fields(self)
+            if (value := getattr(self, field.name)) is not None
+        }
+
+
+HER_OWN: Final = Origin()
+"""She said yes in her own session, asked by nobody."""
+
+
+@dataclass(frozen=True, slots=True)
 class Granted:
     """The grant's row as it is now, and the receipt of its GRANT leaf."""
 
@@ -106,7 +143,7 @@ def give(context: Context, terms: Terms, message: pb.GrantRequest) -> Granted:
         request = request_of(context.cards, context.cards.caller(subject_id), message)
         found = earlier(txn.connection, request)
         if found is None:
-            row = _record(context, txn, subject_id, terms)
+            row = record(context, txn, subject_id, terms)
             remember(txn, request, {"grant": row.grant_id})
             return row
         row = grant_state.require_hers(txn.connection, cast(str, found["grant"]), subject_id)
@@ -118,7 +155,18 @@ def give(context: Context, terms: Terms, message: pb.GrantRequest) -> Granted:
     return Granted(done.value, done.receipts[done.value.grant_index])
 
 
-def _record(context: Context, txn: WriterTransaction, subject_id: str, terms: Terms) -> Grant:
+def record(
+    context: Context,
+    txn: WriterTransaction,
+    subject_id: str,
+    terms: Terms,
+    origin: Origin = HER_OWN,
+) -> Grant:
+    """Append GRANT and file the grant, in the caller's transaction; returns its row.
+
+    Raises EXPIRY_INVALID, AGENCY_UNKNOWN, NOT_FOUND (the releasing agency does not know her),
+    PROTOCOL_MISSING.
+    """
     expires_at, erase_by = terms.times(txn.now)
     for agency in (terms.releasing, terms.recipient):
         agencies.require(txn.connection, agency)
@@ -152,7 +200,10 @@ def _record(context: Context, txn: WriterTransaction, subject_id: str, terms: Te
         "given_how": terms.given_how,
         "present": terms.present,
         "protocol": filed.digest,
+        **origin.body(),
     }
+    if terms.comprehension is not None:
+        body["check"] = terms.comprehension
     index = txn.append(Kind.GRANT, grant_tag(Kind.GRANT, secret, 0), body)
     row = Grant(
         grant_id=grant_id,
@@ -171,15 +222,29 @@ def _record(context: Context, txn: WriterTransaction, subject_id: str, terms: Te
         protocol=filed.digest,
         secret=secret,
         state=ACTIVE,
+        recorded_by=origin.recorded_by,
+        recorder_ref=origin.recorder_ref,
+        medium=origin.medium,
+        confirm_by=origin.confirm_by,
+        seconded=0,
+        cosign_by=origin.cosign_by,
+        ask_id=origin.ask,
+        supersedes=origin.supersedes,
+        comprehension=terms.comprehension,
+        stop_by=None,
+        stop_why=None,
+        end_cause=None,
         stopped_at=None,
         final_at=None,
         grant_index=index,
         stop_index=None,
         end_index=None,
+        next_narrow=0,
         next_stop=0,
         next_resume=0,
         next_refer=0,
         next_disclose=0,
+        next_confirm=0,
     )
     _INSERT.run(txn.connection, **row._asdict())
     grant_leaves.note(txn.connection, grant_id, index, Kind.GRANT)

@@ -213,9 +213,10 @@ def _disclose(context: Context, txn: WriterTransaction, asked: _Asked, about: _A
     grant = grant_state.find(txn.connection, about.grant_id)
     if grant is None:
         raise SafehandError(Reason.CONSENT_ENDED)
-    grant_state.require_live(grant, txn.now)
+    grant_state.require_shareable(grant, (about.category,), txn.now)
     if about.category not in grant_state.categories(grant):
-        raise SafehandError(Reason.SCOPE_EXCEEDED)
+        # She took it out since; a recipient hears one reason, whatever ended it.
+        raise SafehandError(Reason.CONSENT_ENDED)
     on_file = referred.answers_to(txn.connection, about.manifest_digest)
     _require_openable(about, on_file, txn.now)
     digest = asked.signed.digest.hex()

@@ -39,10 +39,19 @@ _STOP: Final = Prepared(
         stopped_at=bindparam("now"),
         final_at=bindparam("until"),
         stop_index=bindparam("index"),
+        stop_by=bindparam("by"),
+        stop_why=bindparam("why"),
     )
 )
 _RESUME: Final = Prepared(
-    _WANTED.values(state=ACTIVE, stopped_at=null(), final_at=null(), stop_index=null())
+    _WANTED.values(
+        state=ACTIVE,
+        stopped_at=null(),
+        final_at=null(),
+        stop_index=null(),
+        stop_by=null(),
+        stop_why=null(),
+    )
 )
 
 
@@ -142,9 +151,24 @@ def _stop(
         final_at = txn.now + WINDOW_S
         fields: dict[str, Json] = {"by": "self", "strength": "strong", "final_at": final_at}
         index = grant_leaves.append(txn, row, Kind.STOP, fields)
-        _STOP.run(txn.connection, wanted=row.grant_id, now=txn.now, until=final_at, index=index)
+        _STOP.run(
+            txn.connection,
+            wanted=row.grant_id,
+            now=txn.now,
+            until=final_at,
+            index=index,
+            by="self",
+            why=None,
+        )
         events_out.ended(txn.connection, row, txn.now)
-        row = row._replace(state=STOPPED, stopped_at=txn.now, final_at=final_at, stop_index=index)
+        row = row._replace(
+            state=STOPPED,
+            stopped_at=txn.now,
+            final_at=final_at,
+            stop_index=index,
+            stop_by="self",
+            stop_why=None,
+        )
     if row.stop_index is None:
         raise SafehandError(Reason.CONSENT_ENDED)
     if destroy_now and row.state == STOPPED:
@@ -168,7 +192,14 @@ def _resume(txn: WriterTransaction, row: Grant) -> tuple[Grant, dict[str, Json]]
     index = grant_leaves.append(txn, row, Kind.RESUME, {"by": "self"})
     _RESUME.run(txn.connection, wanted=row.grant_id)
     events_out.resumed(txn.connection, row, txn.now)
-    row = row._replace(state=ACTIVE, stopped_at=None, final_at=None, stop_index=None)
+    row = row._replace(
+        state=ACTIVE,
+        stopped_at=None,
+        final_at=None,
+        stop_index=None,
+        stop_by=None,
+        stop_why=None,
+    )
     return row, {"resume": index}
 
 

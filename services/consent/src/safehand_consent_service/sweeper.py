@@ -96,9 +96,11 @@ class Sweeper:
 
 
 def _due_statement(now: int) -> Select[Any]:
-    expired = consent_grant.c.state.in_((ACTIVE, STOPPED)) & (consent_grant.c.expires_at <= now)
+    open_ = consent_grant.c.state.in_((ACTIVE, STOPPED))
+    ends = (consent_grant.c.expires_at, consent_grant.c.confirm_by, consent_grant.c.cosign_by)
+    expired = [open_ & (end <= now) for end in ends]
     final = (consent_grant.c.state == STOPPED) & (consent_grant.c.final_at <= now)
-    return select(consent_grant).where(or_(expired, final)).order_by(consent_grant.c.grant_index)
+    return select(consent_grant).where(or_(*expired, final)).order_by(consent_grant.c.grant_index)
 
 
 def _due(connection: Connection, now: int) -> bool:

@@ -11,12 +11,12 @@ from typing import Any, Final
 
 from safehand_ledger import tables as ledger_tables
 from safehand_store import idempotency, outbox
+from safehand_store.columns import Whole
 from sqlalchemy import (
     CheckConstraint,
     Column,
     ForeignKey,
     Index,
-    Integer,
     LargeBinary,
     MetaData,
     Table,
@@ -52,7 +52,7 @@ def _integer(name: str, *rules: Any, **options: Any) -> Column[int]:
     options.setdefault("nullable", False)
     if options.get("primary_key"):
         options.setdefault("autoincrement", False)
-    return Column(name, Integer, *rules, **options)
+    return Column(name, Whole, *rules, **options)
 
 
 def _blob(name: str, *rules: Any, length: int | None = None, **options: Any) -> Column[bytes]:
@@ -72,6 +72,17 @@ agency: Final = _table(
     _integer("enrolled_at"),
 )
 """Pinned at enrolment by consent's own operator; consent never asks a registry for a key."""
+
+agency_key: Final = _table(
+    "agency_key",
+    _blob("identity_key", length=32, primary_key=True),
+    _text("agency", ForeignKey("agency.agency")),
+    _integer("not_before"),
+    _integer("not_after", nullable=True),  # the end of the overlap; NULL for the newest
+    _integer("revoked_at", nullable=True),  # nothing is believed under it from then on
+)
+"""Every identity key that an agency ever had here; a key is one agency's for ever."""
+Index("agency_key_agency", agency_key.c.agency, agency_key.c.not_before)
 
 protocol: Final = _table(
     "protocol",
@@ -160,24 +171,47 @@ grant: Final = _table(
     _text("protocol", ForeignKey("protocol.digest")),
     _blob("secret", length=32),
     _text("state", CheckConstraint("state IN ('active', 'stopped', 'revoked', 'expired')")),
+    # Only what a worker recorded for her has these four (docs/concepts.md).
+    _text("recorded_by", ForeignKey("agency.agency"), nullable=True),
+    _text("recorder_ref", nullable=True),
+    _text("medium", nullable=True),
+    _integer(
+        "confirm_by", nullable=True
+    ),  # lapses then; NULL when she confirmed, or gave it herself
+    _integer("seconded", server_default="0"),  # 1: a second person confirmed it
+    _integer("cosign_by", nullable=True),  # lapses then; NULL when nobody needs to sign, or did
+    _text("ask_id", nullable=True),  # the question that it answers
+    _text("supersedes", nullable=True),  # the grant whose place it takes
+    _text("comprehension", nullable=True),  # how the short check went
+    _text("stop_by", nullable=True),  # of the stop that holds; set with stop_index
+    _text("stop_why", nullable=True),
+    _text("end_cause", nullable=True),  # window, destroy_now, invalidated, expired, unconfirmed
     _integer("stopped_at", nullable=True),  # set while stopped, and after an end while stopped
     _integer("final_at", nullable=True),  # set exactly while stopped
     _integer("grant_index", unique=True),  # of the GRANT leaf; also the order "newest first"
     _integer("stop_index", nullable=True),  # of the STOP leaf that holds; set with stopped_at
     _integer("end_index", nullable=True),  # of the REVOKE or EXPIRE leaf
     # The next counter of each counted kind (docs/formats.md 2.3).
+    _integer("next_narrow", server_default="0"),
     _integer("next_stop", server_default="0"),
     _integer("next_resume", server_default="0"),
     _integer("next_refer", server_default="0"),
     _integer("next_disclose", server_default="0"),
+    _integer("next_confirm", server_default="0"),
     CheckConstraint("(state = 'stopped') = (final_at IS NOT NULL)"),
     CheckConstraint("(stopped_at IS NULL) = (stop_index IS NULL)"),
     CheckConstraint("(state IN ('revoked', 'expired')) = (end_index IS NOT NULL)"),
+    CheckConstraint("(end_cause IS NULL) = (end_index IS NULL)"),
+    CheckConstraint("(stop_by IS NULL) = (stop_index IS NULL)"),
+    CheckConstraint("recorded_by IS NULL OR recorded_by <> recipient"),
 )
 Index("grant_subject", grant.c.subject_id, grant.c.grant_index)
 Index("grant_releasing", grant.c.releasing, grant.c.grant_index)
 Index("grant_expiry", grant.c.state, grant.c.expires_at)
 Index("grant_final", grant.c.state, grant.c.final_at)
+Index("grant_recipient", grant.c.recipient, grant.c.grant_index)
+Index("grant_confirm", grant.c.state, grant.c.confirm_by)
+Index("grant_cosign", grant.c.state, grant.c.cosign_by)
 
 grant_leaf: Final = _table(
     "grant_leaf",
@@ -206,6 +240,16 @@ kek_epoch: Final = _table(
     _integer("retired_at", nullable=True),
 )
 """Epochs of the release-KEK. The KEK itself lies in the keystore, never here."""
+
+token_key: Final = _table(
+    "token_key",
+    _integer("sequence", primary_key=True),
+    _blob("public", length=32),
+    _integer("made_at"),
+    _integer("signs_from"),
+    _integer("ends_at", nullable=True),  # set when a later key is to sign
+)
+"""Public halves of the token keys, and when each signs. Private halves lie in the keystore."""
 
 # --- what is sent under it ------------------------------------------------------------------
 
@@ -269,7 +313,7 @@ Index("look_quota", look.c.recipient, look.c.manifest_digest, look.c.at)
 
 refused_look: Final = _table(
     "refused_look",
-    Column("refused_id", Integer, primary_key=True, autoincrement=True),
+    Column("refused_id", Whole, primary_key=True, autoincrement=True),
     _text("grant_id", ForeignKey("consent_grant.grant_id")),
     _text("agency", ForeignKey("agency.agency")),  # who tried: the certificate's, not the claim's
     _text("category"),

@@ -12,7 +12,7 @@ from safehand_core.reasons import Reason
 from safehand_formats.bodies import encode_body
 from safehand_ledger.receipt import Receipt
 
-from safehand_consent_service import tables
+from safehand_consent_service import grant_state, tables
 from safehand_consent_service.grant_row import Grant
 from safehand_consent_service.grants import Terms
 
@@ -52,6 +52,7 @@ def terms_from(message: consent_pb2.Terms) -> Terms:
         present=message.present,
         expires_at=message.expires_at.seconds if message.HasField("expires_at") else None,
         erase_by=message.erase_by.seconds if message.HasField("erase_by") else None,
+        comprehension=message.comprehension or None,
     )
 
 
@@ -68,6 +69,7 @@ def terms_to(row: Grant) -> consent_pb2.Terms:
         language=row.language,
         given_how=row.given_how,
         present=row.present,
+        comprehension=row.comprehension or "",
     )
 
 
@@ -80,18 +82,30 @@ def categories(row: Grant) -> list[str]:
 def grant_view(row: Grant, now: int) -> consent_pb2.GrantView:
     """A grant as she sees it. One whose end has passed is expired, written down or not."""
     state = row.state
-    if state == tables.ACTIVE and now >= row.expires_at:
+    if state == tables.ACTIVE and now >= grant_state.ends_at(row):
         state = tables.EXPIRED
     view = consent_pb2.GrantView(
         grant=row.grant_id,
         terms=terms_to(row),
         state=_STATES[state],
         issued_at=timestamp(row.issued_at),
+        stopped_by=row.stop_by or "",
+        end_cause=row.end_cause or "",
+        recorded_by=row.recorded_by or "",
+        recorder_ref=row.recorder_ref or "",
+        medium=row.medium or "",
+        seconded=bool(row.seconded),
+        ask=row.ask_id or "",
+        supersedes=row.supersedes or "",
     )
     if row.stopped_at is not None:
         view.stopped_at.CopyFrom(timestamp(row.stopped_at))
     if row.final_at is not None:
         view.final_at.CopyFrom(timestamp(row.final_at))
+    if row.confirm_by is not None:
+        view.confirm_by.CopyFrom(timestamp(row.confirm_by))
+    if row.cosign_by is not None:
+        view.cosign_by.CopyFrom(timestamp(row.cosign_by))
     return view
 
 

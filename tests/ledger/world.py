@@ -69,6 +69,9 @@ class GrantScript:
 
         def operate(tx: WriterTransaction) -> int:
             body = {**self._defaults(kind, tx.now), **fields}
+            if kind is Kind.REFER:
+                named = hashlib.sha256(str(body["manifest"]).encode()).hexdigest()
+                body.setdefault("referral", named[:32])
             if kind in COUNTED:
                 body.setdefault("counter", counter)
             tag = grant_tag(kind, self.secret, counter if kind in COUNTED else 0)
@@ -113,12 +116,29 @@ class GrantScript:
             case Kind.REFER:
                 return base | {
                     "manifest": manifest,
-                    "referral": "3" * 32,
                     "sender": "agency-a",
                     "recipient": "agency-b",
                     "purpose": "housing",
                     "categories": list(CATEGORIES),
                     "not_after": now + 30 * DAY,
+                }
+            case Kind.NARROW:
+                left = {"categories": ["CARD"], "expires_at": self.expires_at}
+                return base | {"by": "self"} | left
+            case Kind.CONFIRM:
+                return base | {"by": "self"}
+            case Kind.REFUSE:
+                del base["grant"]
+                return base | {
+                    "ask": self.id,
+                    "releasing": "agency-a",
+                    "recipient": "agency-b",
+                    "purpose": "housing",
+                    "categories": list(CATEGORIES),
+                    "notice": "1" * 64,
+                    "language": "pt-BR",
+                    "given_how": "read",
+                    "present": "alone",
                 }
             case Kind.DISCLOSE:
                 looks = str(self.counters[kind])

@@ -52,12 +52,18 @@ def _state(item: referral_pb2.Referral) -> dict[str, object]:
         "answer_by": item.answer_by.seconds,
         "outcome": item.outcome,
         "reason_code": item.reason_code,
+        "resealed_at": item.resealed_at.seconds if item.HasField("resealed_at") else None,
+        "reseal_asked_at": (
+            item.reseal_asked_at.seconds if item.HasField("reseal_asked_at") else None
+        ),
     }
 
 
 def _line(item: referral_pb2.Referral) -> str:
     found = _state(item)
     stopped = "  sharing stopped" if item.sharing_stopped else ""
+    if item.HasField("reseal_asked_at"):
+        stopped += "  the recipient asks for a new seal"
     return (
         f"{item.referral}  {found['state']:<12} {item.sender} → {item.recipient}"
         f"  {item.service}{stopped}"
@@ -228,3 +234,29 @@ def complete(
 ) -> None:
     """Close an accepted referral with its outcome."""
     _show(context.agency().complete(referral, one_of(outcome, OUTCOMES, "--outcome")))
+
+
+@app.command()
+@command
+def reseal(
+    referral: ReferralId,
+    grant: Annotated[
+        str, typer.Option(help="A new consent of hers; default the one it is under.")
+    ] = "",
+) -> None:
+    """Seal a referral again: after her consent ended for good, or to the recipient's new key.
+
+    It keeps its place and its dates. What is sealed is what we sent before, from our own draft.
+    """
+    sent = context.agency().reseal(referral, grant=grant)
+    emit(
+        {"referral": sent.referral, "index": sent.refer_index, **_state(sent.state)},
+        f"sealed again, ledger entry {sent.refer_index}\n{_line(sent.state)}",
+    )
+
+
+@app.command("ask-reseal")
+@command
+def ask_reseal(referral: ReferralId) -> None:
+    """As the recipient: say that we cannot open it any more, so that the sender seals it again."""
+    _show(context.agency().ask_reseal(referral))

@@ -206,8 +206,8 @@ so that one fact has one encoding. The commitment covers what is there.
 
 
 def check_body(kind: Kind, body: Mapping[str, Json]) -> None:
-    """Raise MALFORMED unless ``body`` has exactly the keys of ``kind``, whole groups of its optional
-    ones, and each value in its range.
+    """Raise MALFORMED unless ``body`` has exactly the keys of ``kind``, whole groups of its
+    optional ones, and each value in its range.
 
     The error's metadata names the field, never its value.
     """

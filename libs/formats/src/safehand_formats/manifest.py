@@ -33,6 +33,8 @@ _HEADER_KEYS: Final = (
     "v", "referral", "grant", "sender", "sender_key", "recipient", "recipient_key", "purpose",
     "service", "urgency", "created", "not_after",
 )  # fmt: skip
+_RESEALS: Final = "reseals"
+"""The one optional key of a header: absent where the manifest is the referral's first."""
 _LABEL_KEYS: Final = ("id", "category", "stage", "schema", "bucket")
 _PART_KEYS: Final = ("ciphertext", "label", "wrap")
 
@@ -45,6 +47,7 @@ class Header:
         referral, grant: random ids (32 hex). sender, recipient: agency ids, not the same.
         sender_key: identity key id (64 hex). recipient_key: recipient key id (64 hex).
         created, not_after: seconds since the epoch, ``created < not_after``.
+        reseals: digest (64 hex) of the manifest of the same referral that this one replaces, or "".
     """
 
     referral: str
@@ -58,8 +61,11 @@ class Header:
     urgency: str
     created: int
     not_after: int
+    reseals: str = ""
 
     def __post_init__(self) -> None:
+        if self.reseals:
+            fields.shape(self.reseals, ids.HEX32_PATTERN, _RESEALS)
         fields.shape(self.referral, ids.HEX16_PATTERN, "referral")
         fields.shape(self.grant, ids.HEX16_PATTERN, "grant")
         fields.shape(self.sender, ids.AGENCY_PATTERN, "sender")
@@ -77,7 +83,7 @@ class Header:
             raise fields.malformed("not_after", "the manifest ends before it begins")
 
     def to_object(self) -> dict[str, Json]:
-        return {
+        first: dict[str, Json] = {
             "v": 1,
             "referral": self.referral,
             "grant": self.grant,
@@ -91,6 +97,7 @@ class Header:
             "created": self.created,
             "not_after": self.not_after,
         }
+        return {**first, _RESEALS: self.reseals} if self.reseals else first
 
     def encode(self) -> bytes:
         """The canonical bytes, at most ``MAX_HEADER_BYTES``: bound into every part's sealing."""
@@ -101,7 +108,10 @@ class Header:
 
     @classmethod
     def from_object(cls, value: Json) -> Header:
-        obj = fields.exact(value, _HEADER_KEYS, "header")
+        more = (_RESEALS,) if isinstance(value, dict) and _RESEALS in value else ()
+        obj = fields.exact(value, (*_HEADER_KEYS, *more), "header")
+        if more:
+            fields.shape(fields.text(obj, _RESEALS), ids.HEX32_PATTERN, _RESEALS)
         fields.version(obj)
         return cls(
             referral=fields.text(obj, "referral"),
@@ -115,6 +125,7 @@ class Header:
             urgency=fields.text(obj, "urgency"),
             created=fields.number(obj, "created"),
             not_after=fields.number(obj, "not_after"),
+            reseals=fields.text(obj, _RESEALS) if more else "",
         )
 
     @classmethod

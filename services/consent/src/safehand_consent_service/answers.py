@@ -30,7 +30,10 @@ from safehand_consent_service.context import Context, Request, earlier, remember
 AT_SKEW_S: Final = 300
 """How far in the future an answer may say it was given: the agency's clock may differ a little."""
 
-_BY_DIGEST: Final = select(tables.answer.c.ack, tables.answer.c.ack_signature).where(
+_OF_KIND: Final = select(tables.answer.c.digest).where(
+    tables.answer.c.manifest_digest == bindparam("of"), tables.answer.c.answer == bindparam("word")
+)
+_BY_DIGEST: Final = select(tables.answer.c.ack).where(
     tables.answer.c.manifest_digest == bindparam("manifest"),
     tables.answer.c.digest == bindparam("digest"),
 )
@@ -38,7 +41,8 @@ _BY_DIGEST: Final = select(tables.answer.c.ack, tables.answer.c.ack_signature).w
 
 @dataclass(frozen=True, slots=True)
 class Acknowledged:
-    """Consent's acknowledgement and its signature by the token key, as they were first given."""
+    """Consent's acknowledgement as it was first given, signed by the token key of now: nobody ever
+    has to present a signature of a key that has ended."""
 
     ack: bytes
     signature: bytes
@@ -53,7 +57,7 @@ def record(
     SIGNATURE_INVALID, MANIFEST_MISMATCH, REFERRAL_CLOSED, ALREADY_EXISTS (another acceptance).
     """
     with begin_read(context.engine) as connection:
-        answer = _check_party(connection, principal, signed)
+        answer = _check_party(connection, principal, signed, context.now)
     if answer.at > context.now + AT_SKEW_S:
         raise SafehandError(
             Reason.MALFORMED, "the answer is from the future", metadata={"field": "at"}
@@ -61,7 +65,9 @@ def record(
     return context.writer.submit(lambda txn: _file(context, txn, signed, answer, request)).value
 
 
-def _check_party(connection: Connection, principal: Principal, signed: SignedAnswer) -> Answer:
+def _check_party(
+    connection: Connection, principal: Principal, signed: SignedAnswer, now: int
+) -> Answer:
     """The answer, if the caller is the party that may give it and its pinned key signed it."""
     answer = signed.answer
     subject = referred.find(connection, answer.manifest)
@@ -71,7 +77,7 @@ def _check_party(connection: Connection, principal: Principal, signed: SignedAns
     giver = subject.sender if answer.answer == WITHDRAW else subject.recipient
     if {answer.agency, giver} != {caller}:
         raise SafehandError(Reason.NOT_ALLOWED)
-    signed.verify(agencies.require(connection, giver).identity_key)
+    agencies.verified(connection, giver, now, signed.verify)
     if answer.referral != subject.referral:
         raise SafehandError(Reason.MANIFEST_MISMATCH, "the manifest is of another referral")
     return answer
@@ -85,11 +91,11 @@ def _file(
     request: Request,
 ) -> Acknowledged:
     before = earlier(txn.connection, request)
-    given = _known(txn.connection, answer.manifest, signed.digest.hex())
+    given = _known(context, txn.connection, answer.manifest, signed.digest.hex())
     if given is None:
-        on_file = referred.answers_to(txn.connection, answer.manifest)
-        referred.require_not_closed(on_file)
-        if answer.answer in on_file:
+        referred.require_not_closed(referred.answers_to(txn.connection, answer.manifest))
+        # An acceptance of the manifest before is no other one of this.
+        if txn.connection.execute(_OF_KIND, {"of": answer.manifest, "word": answer.answer}).first():
             raise SafehandError(Reason.ALREADY_EXISTS, "another acceptance is on file")
         given = _insert(context, txn, signed, answer)
     if before is None:
@@ -97,9 +103,14 @@ def _file(
     return given
 
 
-def _known(connection: Connection, manifest: str, digest: str) -> Acknowledged | None:
+def _known(
+    context: Context, connection: Connection, manifest: str, digest: str
+) -> Acknowledged | None:
     row = connection.execute(_BY_DIGEST, {"manifest": manifest, "digest": digest}).first()
-    return None if row is None else Acknowledged(row.ack, row.ack_signature)
+    if row is None:
+        return None
+    again = SignedAnswerAck.sign(AnswerAck.decode(row.ack), context.token_key)
+    return Acknowledged(again.ack_bytes, again.signature)
 
 
 def _insert(

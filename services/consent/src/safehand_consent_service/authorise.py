@@ -15,7 +15,6 @@ from typing import Final
 from safehand_core import ids
 from safehand_core.errors import SafehandError
 from safehand_core.reasons import Reason
-from safehand_core.words import CARD
 from safehand_formats import token, wraps
 from safehand_formats.keyrecord import SignedKeyRecord
 from safehand_formats.kinds import Kind, grant_tag
@@ -28,14 +27,15 @@ from sqlalchemy import Connection
 
 from safehand_consent_service import (
     agencies,
+    decision,
     grant_leaves,
     grant_state,
     key_records,
-    protocols,
     referred,
 )
 from safehand_consent_service.context import Context, Request, earlier, remember
 from safehand_consent_service.grant_row import Grant
+from safehand_consent_service.referred import Referred
 
 CREATED_SKEW_S: Final = 300
 """How far in the future a manifest may say it was made: clocks of two agencies differ a little."""
@@ -74,10 +74,13 @@ def authorise(
     REQUEST_ID_REUSED.
     """
     with begin_read(context.engine) as connection:
-        manifest = _check_sender(connection, principal, sending.signed)
+        manifest = _check_sender(connection, principal, sending.signed, context.now)
         grant = _require_grant(connection, manifest.header)
-        _check_scope(connection, manifest, grant, context.now)
-        _check_recipient_key(connection, manifest.header, sending.recipient_key)
+        purpose = manifest.header.purpose
+        decision.require(
+            decision.of_scope(connection, grant, purpose, manifest.categories, context.now)
+        )
+        _check_recipient_key(connection, sending, manifest.header, context.now)
     _check_times(manifest.header, grant, context.now)
     _check_wraps(manifest, sending.inner_wraps)
     done = context.writer.submit(
@@ -93,12 +96,16 @@ def authorise(
 # --- what the sender claims ----------------------------------------------------------------------
 
 
-def _check_sender(connection: Connection, principal: Principal, signed: SignedManifest) -> Manifest:
+def _check_sender(
+    connection: Connection, principal: Principal, signed: SignedManifest, now: int
+) -> Manifest:
     """The manifest, if the caller is its sender and its pinned key signed it."""
     sender = signed.manifest.header.sender
     if principal.kind != "agency" or principal.name != sender:
         raise SafehandError(Reason.NOT_ALLOWED)
-    return signed.verify(agencies.require(connection, sender).identity_key)
+    if referred.find(connection, signed.digest.hex()) is not None:
+        return agencies.verified_then(connection, sender, signed.verify)
+    return agencies.verified(connection, sender, now, signed.verify)
 
 
 def _require_grant(connection: Connection, header: Header) -> Grant:
@@ -109,24 +116,19 @@ def _require_grant(connection: Connection, header: Header) -> Grant:
     return grant
 
 
-def _check_scope(connection: Connection, manifest: Manifest, grant: Grant, now: int) -> None:
-    """The signed labels are inside her grant, and inside a protocol that is live now."""
-    if manifest.header.purpose != grant.purpose:
-        raise SafehandError(Reason.PURPOSE_MISMATCH)
-    if not set(manifest.categories) <= grant_state.categories(grant):
-        raise SafehandError(Reason.SCOPE_EXCEEDED)
-    # Every protocol carries the card: a referral is made of it at the least.
-    named = [category for category in manifest.categories if category != CARD]
-    protocols.require_live(connection, grant.releasing, grant.recipient, grant.purpose, named, now)
-
-
-def _check_recipient_key(connection: Connection, header: Header, signed: SignedKeyRecord) -> None:
-    """The record is the recipient's own, has its KEY leaf here, and outlives the manifest."""
-    record = signed.verify(agencies.require(connection, header.recipient).identity_key)
+def _check_recipient_key(
+    connection: Connection, sending: Sending, header: Header, now: int
+) -> None:
+    """The record is the recipient's own, has its KEY leaf here, and outlives the manifest; a new
+    manifest is not sealed to a key that was replaced long ago, whose private half may be gone."""
+    signed = sending.recipient_key
+    record = agencies.verified_then(connection, header.recipient, signed.verify)
     if record.agency != header.recipient or record.kid != header.recipient_key:
         raise SafehandError(Reason.MANIFEST_MISMATCH, "the record is of another recipient key")
     key_records.require_logged(connection, signed)
     record.covers(header.not_after, now=header.created)
+    if referred.find(connection, sending.signed.digest.hex()) is None:
+        key_records.require_sealed_to(connection, record, now)
 
 
 def _check_times(header: Header, grant: Grant, now: int) -> None:
@@ -163,19 +165,23 @@ def _refer(
     grant = grant_state.find(txn.connection, grant_id)
     if grant is None:
         raise SafehandError(Reason.CONSENT_MISSING)
-    grant_state.require_shareable(grant, manifest.categories, txn.now)
-    if not set(manifest.categories) <= grant_state.categories(grant):
-        # Asked again here: she may have narrowed it since.
-        raise SafehandError(Reason.SCOPE_EXCEEDED)
+    decision.require(decision.of_standing(grant, manifest.categories, txn.now))
     digest = signed.digest.hex()
     known = referred.find(txn.connection, digest)
     if known is not None:
+        referred.require_current(known)
         referred.require_not_closed(referred.answers_to(txn.connection, digest))
         index = known.refer_index
         txn.cite(index)
     else:
-        if referred.find_referral(txn.connection, header.referral) is not None:
-            raise SafehandError(Reason.ALREADY_EXISTS, "the referral id is taken")
+        current = referred.find_referral(txn.connection, header.referral)
+        referred.require_reseal(current, header)
+        if current is not None:
+            _require_same_person(txn.connection, current, grant)
+            referred.require_not_closed(referred.answers_to(txn.connection, current.digest))
+        if header.not_after > grant.expires_at:
+            # Asked again here: she may have moved its end since.
+            raise SafehandError(Reason.EXPIRY_INVALID, "the manifest outlives the consent")
         index = grant_leaves.append(
             txn,
             grant,
@@ -188,12 +194,22 @@ def _refer(
                 "purpose": header.purpose,
                 "categories": list(manifest.categories),
                 "not_after": header.not_after,
+                **({"reseals": header.reseals} if header.reseals else {}),
             },
         )
         referred.insert_new(txn.connection, signed, manifest, refer_index=index, now=txn.now)
+        if current is not None:
+            referred.replace(txn.connection, current.digest, digest)
     if done_before is None:
         remember(txn, request, {"index": index})
     return index
+
+
+def _require_same_person(connection: Connection, current: Referred, grant: Grant) -> None:
+    """A referral stays hers: a consent of anybody else never takes its place."""
+    before = grant_state.find(connection, current.grant_id)
+    if before is None or before.subject_id != grant.subject_id:
+        raise SafehandError(Reason.CONSENT_MISSING)
 
 
 # --- the answer ----------------------------------------------------------------------------------

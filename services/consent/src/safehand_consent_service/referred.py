@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from safehand_core.errors import SafehandError
 from safehand_core.reasons import Reason
 from safehand_formats import answer as answers
 from safehand_formats.manifest import Header, Manifest, SignedManifest
 from safehand_store.prepared import Prepared
-from sqlalchemy import Connection, bindparam, insert, select
+from sqlalchemy import Connection, bindparam, insert, select, update
 
 from safehand_consent_service import tables
 
@@ -25,15 +25,29 @@ CLOSING: Final = (answers.DECLINE, answers.WITHDRAW)
 
 @dataclass(frozen=True, slots=True)
 class Referred:
-    """One REFER leaf and its manifest. ``digest`` is 64 hex."""
+    """One REFER leaf and its manifest.
+
+    ``digest`` is 64 hex; ``replaced_by`` that of the manifest that sealed the referral again.
+    """
 
     digest: str
     referral: str
     grant_id: str
     sender: str
     recipient: str
+    recipient_key: str
     not_after: int
+    service: str
+    urgency: str
     refer_index: int
+    replaced_by: str | None
+
+
+class Part(Protocol):
+    """Whatever knows whether its manifest was replaced."""
+
+    @property
+    def replaced_by(self) -> str | None: ...
 
 
 _REFER: Final = select(
@@ -42,15 +56,35 @@ _REFER: Final = select(
     tables.refer.c.grant_id,
     tables.refer.c.sender,
     tables.refer.c.recipient,
+    tables.refer.c.recipient_key,
     tables.refer.c.not_after,
+    tables.refer.c.service,
+    tables.refer.c.urgency,
     tables.refer.c.refer_index,
+    tables.refer.c.replaced_by,
 )
 _BY_DIGEST: Final = Prepared(_REFER.where(tables.refer.c.manifest_digest == bindparam("digest")))
-_BY_REFERRAL: Final = Prepared(_REFER.where(tables.refer.c.referral == bindparam("wanted")))
-_ANSWERS: Final = Prepared(
-    select(tables.answer.c.answer, tables.answer.c.digest).where(
-        tables.answer.c.manifest_digest == bindparam("manifest")
+_CURRENT: Final = Prepared(
+    _REFER.where(
+        tables.refer.c.referral == bindparam("wanted"), tables.refer.c.replaced_by.is_(None)
     )
+)
+_ASKED: Final = tables.refer.alias("asked")
+_ANSWERS: Final = Prepared(
+    select(tables.answer.c.answer, tables.answer.c.digest)
+    .join(tables.refer, tables.refer.c.manifest_digest == tables.answer.c.manifest_digest)
+    .where(
+        tables.refer.c.referral
+        == select(_ASKED.c.referral)
+        .where(_ASKED.c.manifest_digest == bindparam("manifest"))
+        .scalar_subquery()
+    )
+    .order_by(tables.refer.c.refer_index)
+)
+_REPLACE: Final = Prepared(
+    update(tables.refer)
+    .where(tables.refer.c.manifest_digest == bindparam("older"))
+    .values(replaced_by=bindparam("newer"))
 )
 _INSERT: Final = Prepared(insert(tables.refer))
 _INSERT_PART: Final = Prepared(insert(tables.refer_part))
@@ -63,13 +97,17 @@ def find(connection: Connection, digest: str) -> Referred | None:
 
 
 def find_referral(connection: Connection, referral: str) -> Referred | None:
-    """The referral with this id, whatever its manifest."""
-    row = _BY_REFERRAL.first(connection, wanted=referral)
+    """The manifest that holds for the referral with this id: the one that no other replaced."""
+    row = _CURRENT.first(connection, wanted=referral)
     return None if row is None else Referred(*row)
 
 
 def answers_to(connection: Connection, digest: str) -> dict[str, str]:
-    """Every answer on file: ACCEPT, DECLINE or WITHDRAW → digest of the signed answer, 64 hex."""
+    """Every answer on file: ACCEPT, DECLINE or WITHDRAW → digest of the signed answer, 64 hex.
+
+    An answer is to the referral: one to a manifest that was sealed again since counts as before,
+    and where both were answered, the one to the newer manifest.
+    """
     return {row.answer: row.digest for row in _ANSWERS.all(connection, manifest=digest)}
 
 
@@ -77,6 +115,37 @@ def require_not_closed(on_file: Mapping[str, str]) -> None:
     """Raise REFERRAL_CLOSED once the referral was declined or withdrawn."""
     if any(kind in on_file for kind in CLOSING):
         raise SafehandError(Reason.REFERRAL_CLOSED)
+
+
+def require_current(subject: Part) -> None:
+    """Raise STATE_CONFLICT for a manifest that was sealed again: fetch the newer one."""
+    if subject.replaced_by is not None:
+        raise SafehandError(Reason.STATE_CONFLICT, "the referral was sealed again")
+
+
+def require_reseal(current: Referred | None, header: Header) -> None:
+    """Raise unless ``header`` may take the place of ``current``, the referral's manifest.
+
+    ALREADY_EXISTS: the referral id is taken. MANIFEST_MISMATCH: it replaces another manifest than
+    the one that holds, or changes whom, what for or which service the referral is about, or
+    nothing was lost that would need it. A new consent or a new recipient key is what is needed.
+    """
+    if not header.reseals:
+        if current is not None:
+            raise SafehandError(Reason.ALREADY_EXISTS, "the referral id is taken")
+        return
+    if current is None or current.digest != header.reseals:
+        raise SafehandError(Reason.MANIFEST_MISMATCH, "it replaces another manifest")
+    same = (current.sender, current.recipient, current.service, current.urgency)
+    if same != (header.sender, header.recipient, header.service, header.urgency):
+        raise SafehandError(Reason.MANIFEST_MISMATCH, "it is another referral")
+    if (current.grant_id, current.recipient_key) == (header.grant, header.recipient_key):
+        raise SafehandError(Reason.MANIFEST_MISMATCH, "neither consent nor key is new")
+
+
+def replace(connection: Connection, older: str, newer: str) -> None:
+    """Note that the manifest ``newer`` has taken the place of ``older`` (digests, 64 hex)."""
+    _REPLACE.run(connection, older=older, newer=newer)
 
 
 def insert_new(
@@ -101,8 +170,11 @@ def insert_new(
         recipient=header.recipient,
         recipient_key=header.recipient_key,
         not_after=header.not_after,
+        service=header.service,
+        urgency=header.urgency,
         refer_index=refer_index,
         referred_at=now,
+        replaced_by=None,
     )
     _INSERT_PART.run_many(
         connection,

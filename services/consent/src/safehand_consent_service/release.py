@@ -11,7 +11,7 @@ entry; nothing on this path remembers a verdict.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -20,7 +20,6 @@ from safehand.consent.v1 import consent_pb2
 from safehand_core import failpoints
 from safehand_core.errors import SafehandError
 from safehand_core.reasons import Reason
-from safehand_core.words import STAGES
 from safehand_formats import fields, wraps
 from safehand_formats.answer import ACCEPT
 from safehand_formats.kinds import Kind
@@ -32,12 +31,20 @@ from safehand_store.engine import begin_read
 from safehand_store.prepared import Prepared
 from sqlalchemy import Connection, and_, bindparam, func, insert, select
 
-from safehand_consent_service import events_out, grant_leaves, grant_state, referred, tables
+from safehand_consent_service import (
+    agencies,
+    decision,
+    events_out,
+    grant_leaves,
+    grant_state,
+    referred,
+    tables,
+)
 from safehand_consent_service.context import Context, Request, earlier, remember
 from safehand_consent_service.gate import Call
 from safehand_consent_service.refused_looks import UNVERIFIED, RefusedLook
 
-_About = Any
+About = Any
 """A row of ``_SUBJECT``: the manifest on file, its recipient, and the part that is asked for;
 ``category`` is None where there is no such part."""
 
@@ -46,8 +53,6 @@ LOOKS: Final = 60
 """New looks of one recipient at one referral within ``LOOKS_WINDOW_S``: a team that opens every
 part of a large referral several times stays below; a loop that floods her page does not."""
 LOOKS_WINDOW_S: Final = 3600
-
-_IDENTITY: Final = STAGES[1]
 
 _T = tables.refer.c
 _P = tables.refer_part.c
@@ -59,14 +64,13 @@ _SUBJECT: Final = Prepared(
         _T.sender,
         _T.recipient,
         _T.not_after,
+        _T.replaced_by,
         tables.grant.c.recipient.label("grant_recipient"),
-        tables.agency.c.identity_key,
         _P.category,
         _P.stage,
         _P.wrap_hash,
     )
     .join(tables.grant, tables.grant.c.grant_id == _T.grant_id)
-    .join(tables.agency, tables.agency.c.agency == _T.recipient)
     .outerjoin(
         tables.refer_part,
         and_(_P.manifest_digest == _T.manifest_digest, _P.part == bindparam("wanted")),
@@ -121,15 +125,15 @@ def release(
     with begin_read(context.engine) as connection:
         about = _require_recipient(connection, asked)
         with _noting_refusals(context, asked, about):
-            _check_request(asked, about)
+            _check_request(connection, asked, about, context.now)
             on_file = referred.answers_to(connection, about.manifest_digest)
-            _require_openable(about, on_file, context.now)
+            decision.require(decision.of_referral(about, on_file, context.now))
             inner = _unwrap(context, connection, about, asked)
     with _noting_refusals(context, asked, about):
         done = context.writer.submit(lambda txn: _disclose(context, txn, asked, about))
     context.wake()
     released = Released(inner, done.receipts[done.value])
-    passage = context.gates.enter(about.grant_id, call)
+    passage = context.gates.enter(about.grant_id, call, about.category)
     failpoints.hit("consent.release.before_answer")
     context.gates.hand_over(passage, lambda: context.hooks.tell_release_handed(about.grant_id))
     return released
@@ -148,7 +152,7 @@ def _asked(
 # --- (a) who asks for what -----------------------------------------------------------------------
 
 
-def _require_recipient(connection: Connection, asked: _Asked) -> _About:
+def _require_recipient(connection: Connection, asked: _Asked) -> About:
     """The manifest on file, if certificate, manifest, grant and request name one recipient.
 
     Anything else is NOT_ALLOWED: whoever may not ask learns not even that there is something.
@@ -160,32 +164,29 @@ def _require_recipient(connection: Connection, asked: _Asked) -> _About:
     return row
 
 
-def _check_request(asked: _Asked, about: _About) -> None:
+def _check_request(connection: Connection, asked: _Asked, about: About, now: int) -> None:
     """The recipient's pinned key signed it, for this referral, and there is such a part."""
-    asked.signed.verify(about.identity_key)
+    agencies.verified(connection, about.recipient, now, asked.signed.verify)
     if asked.request.referral != about.referral:
         raise SafehandError(Reason.MANIFEST_MISMATCH, "the manifest is of another referral")
+    require_part(about)
+
+
+def about(connection: Connection, digest: str, part: int) -> About:
+    """What is on file about one part of the manifest ``digest`` (64 hex), or None."""
+    return _SUBJECT.first(connection, digest=digest, wanted=part)
+
+
+def require_part(about: About) -> None:
+    """Raise MANIFEST_MISMATCH unless the manifest has the part."""
     if about.category is None:
         raise SafehandError(Reason.MANIFEST_MISMATCH, "the manifest has no such part")
-
-
-def _require_openable(about: _About, on_file: Mapping[str, str], now: int) -> None:
-    """Not declined or withdrawn, not past its end, and identity only after a signed Accept."""
-    referred.require_not_closed(on_file)
-    if now >= about.not_after:
-        raise SafehandError(Reason.CONSENT_ENDED, "the referral's time is over")
-    _require_accept(about, on_file)
-
-
-def _require_accept(about: _About, on_file: Mapping[str, str]) -> None:
-    if about.stage == _IDENTITY and ACCEPT not in on_file:
-        raise SafehandError(Reason.NOT_ACCEPTED)
 
 
 # --- (b) the wrap --------------------------------------------------------------------------------
 
 
-def _unwrap(context: Context, connection: Connection, about: _About, asked: _Asked) -> bytes:
+def _unwrap(context: Context, connection: Connection, about: About, asked: _Asked) -> bytes:
     """The inner wrap; CONSENT_ENDED where its key is destroyed, WRAP_INVALID where it is not it."""
     key = context.keks.open_key(connection, about.grant_id, about.category)
     if key is None:
@@ -196,7 +197,7 @@ def _unwrap(context: Context, connection: Connection, about: _About, asked: _Ask
     return inner
 
 
-def _require_signed_wrap(about: _About, inner: bytes) -> None:
+def _require_signed_wrap(about: About, inner: bytes) -> None:
     if fields.sha256(inner) != about.wrap_hash:
         raise SafehandError(Reason.WRAP_INVALID, "it holds another wrap than the sender signed for")
 
@@ -204,21 +205,16 @@ def _require_signed_wrap(about: _About, inner: bytes) -> None:
 # --- (c) the entry -------------------------------------------------------------------------------
 
 
-def _disclose(context: Context, txn: WriterTransaction, asked: _Asked, about: _About) -> int:
+def _disclose(context: Context, txn: WriterTransaction, asked: _Asked, about: About) -> int:
     """Append DISCLOSE, or cite the one of this very request; everything that can change is asked
     again here, at this point of the order."""
-    if context.writer.clock_suspect:
-        raise SafehandError(Reason.CLOCK_SUSPECT)
     before = earlier(txn.connection, asked.repeat)
     grant = grant_state.find(txn.connection, about.grant_id)
-    if grant is None:
-        raise SafehandError(Reason.CONSENT_ENDED)
-    grant_state.require_shareable(grant, (about.category,), txn.now)
-    if about.category not in grant_state.categories(grant):
-        # She took it out since; a recipient hears one reason, whatever ended it.
-        raise SafehandError(Reason.CONSENT_ENDED)
+    suspect = context.writer.clock_suspect
+    decision.require(decision.of_consent(grant, about.category, txn.now, clock_suspect=suspect))
     on_file = referred.answers_to(txn.connection, about.manifest_digest)
-    _require_openable(about, on_file, txn.now)
+    decision.require(decision.of_referral(about, on_file, txn.now))
+    assert grant is not None  # noqa: S101  of_consent says so
     digest = asked.signed.digest.hex()
     if before is None and (same := _SAME_REQUEST.first(txn.connection, digest=digest)):
         before = {"index": same.leaf_index}
@@ -227,7 +223,7 @@ def _disclose(context: Context, txn: WriterTransaction, asked: _Asked, about: _A
         assert isinstance(index, int)  # noqa: S101  remembered below
         txn.cite(index)
         return index
-    _require_quota(txn, about)
+    require_quota(txn.connection, about, txn.now)
     index = grant_leaves.append(
         txn,
         grant,
@@ -260,15 +256,16 @@ def _disclose(context: Context, txn: WriterTransaction, asked: _Asked, about: _A
     return index
 
 
-def _require_quota(txn: WriterTransaction, about: _About) -> None:
+def require_quota(connection: Connection, about: About, now: int) -> None:
+    """Raise QUOTA_EXCEEDED after ``LOOKS`` of this recipient at this referral in the window."""
     recent = _RECENT.first(
-        txn.connection,
+        connection,
         reader=about.recipient,
         digest=about.manifest_digest,
-        since=txn.now - LOOKS_WINDOW_S,
+        since=now - LOOKS_WINDOW_S,
     )
     if recent.count >= LOOKS:
-        wait = recent.oldest + LOOKS_WINDOW_S - txn.now
+        wait = recent.oldest + LOOKS_WINDOW_S - now
         raise SafehandError(Reason.QUOTA_EXCEEDED, retry_after_s=float(wait))
 
 
@@ -276,7 +273,7 @@ def _require_quota(txn: WriterTransaction, about: _About) -> None:
 
 
 @contextmanager
-def _noting_refusals(context: Context, asked: _Asked, about: _About) -> Iterator[None]:
+def _noting_refusals(context: Context, asked: _Asked, about: About) -> Iterator[None]:
     """Whatever is refused inside goes to her list of refused looks too."""
     try:
         yield

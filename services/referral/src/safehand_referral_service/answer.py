@@ -59,21 +59,23 @@ def _verified(context: Context, agency: str, filing: Filing) -> Answer:
 
 
 def _verify_ack(context: Context, ack: SignedAnswerAck) -> str:
-    """The digest of the answer that consent says it has, under any token key that is pinned."""
+    """The digest of the answer that consent says it has, under any token key that it lists."""
     refused = SafehandError(Reason.SIGNATURE_INVALID)
-    for key in context.token_keys.values():
-        try:
-            return ack.verify(key).answer
-        except SafehandError as error:
-            refused = error
-    raise refused
+    while True:
+        for key in list(context.token_keys.values()):
+            try:
+                return ack.verify(key).answer
+            except SafehandError as error:
+                refused = error
+        if not context.token_keys.refresh():
+            raise refused
 
 
 def _file(
     context: Context, connection: Connection, agency: str, said: Answer, filing: Filing
 ) -> None:
     found, side = referral_store.require(connection, said.referral, agency)
-    if said.manifest != found.manifest_digest:
+    if not referral_store.is_manifest_of(connection, found, said.manifest):
         raise SafehandError(Reason.MANIFEST_MISMATCH, "the answer is for another manifest")
     digest, now = filing.signed.digest.hex(), context.clock.wall()
     if connection.execute(select(ANSWER.c.digest).where(ANSWER.c.digest == digest)).first():

@@ -70,11 +70,11 @@ def create(context: Context, request: Request, submission: Submission) -> Referr
         if done:
             return referral_store.require(connection, referral, agency)[0]
         sender_key = _sender_key(connection, submission)
-    manifest = _verified(context, submission, sender_key)
+    manifest, refer_index = _verified(context, submission, sender_key)
     made: list[Referral] = []
 
     def work(connection: Connection) -> dict[str, Json]:
-        made.append(_insert(context, connection, manifest, submission))
+        made.append(_insert(context, connection, manifest, submission, refer_index))
         failpoints.hit("referral.create.before_commit")
         return {"referral": referral}
 
@@ -92,8 +92,8 @@ def _sender_key(connection: Connection, submission: Submission) -> bytes:
     return registry.identity_key(connection, header.sender)
 
 
-def _verified(context: Context, submission: Submission, sender_key: bytes) -> Manifest:
-    """The manifest, once everything that came with it agrees with it."""
+def _verified(context: Context, submission: Submission, sender_key: bytes) -> tuple[Manifest, int]:
+    """The manifest, once all that came with it agrees with it, and its REFER leaf's index."""
     manifest = submission.signed.verify(sender_key)
     header, now = manifest.header, context.clock.wall()
     claims = token.verify(
@@ -108,7 +108,7 @@ def _verified(context: Context, submission: Submission, sender_key: bytes) -> Ma
     claims.match(submission.signed, [part.outer_wrap for part in submission.parts])
     if header.not_after <= now:
         raise SafehandError(Reason.EXPIRY_INVALID, "the manifest has ended")
-    return manifest
+    return manifest, claims.ledger_index
 
 
 def _match_parts(manifest: Manifest, sealed: Sequence[SealedPart]) -> None:
@@ -121,9 +121,13 @@ def _match_parts(manifest: Manifest, sealed: Sequence[SealedPart]) -> None:
 
 
 def _insert(
-    context: Context, connection: Connection, manifest: Manifest, submission: Submission
+    context: Context,
+    connection: Connection,
+    manifest: Manifest,
+    submission: Submission,
+    refer_index: int,
 ) -> Referral:
-    """The referral, inserted unless it is there."""
+    """The referral, inserted or sealed again unless that is done."""
     header, now = manifest.header, context.clock.wall()
     digest = submission.signed.digest.hex()
     # Before anything else that depends on state: while sharing is stopped a repeat is refused too.
@@ -131,15 +135,18 @@ def _insert(
         raise SafehandError(Reason.CONSENT_ENDED)
     existing = referral_store.find(connection, header.referral)
     if existing is not None:
-        if existing.manifest_digest != digest:
-            raise SafehandError(Reason.ALREADY_EXISTS)
-        return existing
+        if existing.manifest_digest == digest:
+            return existing
+        _require_newer(existing, header, refer_index)
     registry.require_protocol(
         connection, header.sender, header.recipient, header.purpose, manifest.categories, now
     )
     services.require_needs(connection, header.service, header.recipient, manifest.categories)
+    sealed = _sealed(header, digest, submission.signed, refer_index)
+    if existing is not None:
+        return _reseal(connection, existing, sealed, submission.parts, now)
     row = states.decide(None, Action.CREATE, Side.SENDER)
-    values = _columns(header, digest, submission.signed, now)
+    values = _columns(header, now) | sealed
     values["state"] = row.target
     values["disclosed"] = int(referral_store.was_disclosed(connection, header.referral))
     made = referral_store.add(connection, values, submission.parts)
@@ -147,12 +154,40 @@ def _insert(
     return made
 
 
-def _columns(
-    header: Header, digest: str, signed: SignedManifest, now: int
-) -> dict[str, str | int | bytes]:
+def _require_newer(existing: Referral, header: Header, refer_index: int) -> None:
+    """Raise ALREADY_EXISTS unless consent let this manifest replace an older one of the referral.
+
+    Consent checked what it replaces before it gave the token (its REFER leaf says so); here the
+    index alone tells a newer seal from a late repeat of an older one.
+    """
+    same = (existing.sender, existing.recipient, existing.service, existing.purpose)
+    if (
+        not header.reseals
+        or refer_index <= existing.refer_index
+        or same != (header.sender, header.recipient, header.service, header.purpose)
+    ):
+        raise SafehandError(Reason.ALREADY_EXISTS)
+
+
+def _reseal(
+    connection: Connection,
+    existing: Referral,
+    sealed: dict[str, str | int | bytes],
+    parts: Sequence[SealedPart],
+    now: int,
+) -> Referral:
+    """New parts in the same place: state, answer and clocks stay."""
+    row = states.decide(existing.state, Action.RESEAL, Side.SENDER)
+    referral_store.reseal(connection, existing, sealed, parts, now)
+    referral_store.tell(connection, existing, row, now)
+    found = referral_store.find(connection, existing.referral)
+    assert found is not None  # noqa: S101  it was, in this transaction
+    return found
+
+
+def _columns(header: Header, now: int) -> dict[str, str | int | bytes]:
     return {
         "referral": header.referral,
-        "consent_grant": header.grant,
         "sender": header.sender,
         "recipient": header.recipient,
         "service": header.service,
@@ -160,7 +195,17 @@ def _columns(
         "urgency": header.urgency,
         "created_at": now,
         "answer_by": states.answer_by(now, header.urgency),
+    }
+
+
+def _sealed(
+    header: Header, digest: str, signed: SignedManifest, refer_index: int
+) -> dict[str, str | int | bytes]:
+    """What a new seal replaces."""
+    return {
+        "consent_grant": header.grant,
         "not_after": header.not_after,
+        "refer_index": refer_index,
         "manifest": signed.manifest_bytes,
         "signature": signed.signature,
         "manifest_digest": digest,

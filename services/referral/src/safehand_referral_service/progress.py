@@ -36,6 +36,21 @@ def complete(
     return _move(context, request, agency, referral, Action.COMPLETE, outcome=outcome)
 
 
+def ask_reseal(context: Context, request: Request, agency: str, referral: str) -> Referral:
+    """The recipient cannot open it any more, such as when its key is lost: the sender is asked to
+    seal it again. Raises as ``deliver``."""
+
+    def work(connection: Connection) -> dict[str, Json]:
+        found, side = referral_store.require(connection, referral, agency)
+        row, now = states.decide(found.state, Action.ASK_RESEAL, side), context.clock.wall()
+        if referral_store.ask_reseal(connection, found, now):
+            referral_store.tell(connection, found, row, now)
+        return {"referral": referral}
+
+    once(context, request, work)
+    return fetch.state(context, agency, referral)
+
+
 def _move(
     context: Context, request: Request, agency: str, referral: str, action: Action, **values: str
 ) -> Referral:

@@ -11,14 +11,21 @@ from safehand_core.errors import SafehandError
 from safehand_core.reasons import Reason
 from safehand_store import outbox
 from safehand_store.prepared import Prepared
-from sqlalchemy import Connection, bindparam, insert, or_, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, or_, select, update
 
 from safehand_referral_service.states import EndedBy, Side, State, Transition
-from safehand_referral_service.tables import DISCLOSURE, GRANT_SHARING, PART, REFERRAL
+from safehand_referral_service.tables import (
+    DISCLOSURE,
+    GRANT_SHARING,
+    PART,
+    REFERRAL,
+    SEALED_BEFORE,
+)
 
 _CREATED: Final = (
     "referral", "consent_grant", "sender", "recipient", "service", "purpose", "urgency", "state",
     "disclosed", "created_at", "answer_by", "not_after", "manifest", "signature", "manifest_digest",
+    "refer_index",
 )  # fmt: skip
 """The columns that a new referral says; the others begin at their defaults."""
 _BY_ID: Final = Prepared(select(REFERRAL).where(REFERRAL.c.referral == bindparam("wanted")))
@@ -78,6 +85,9 @@ class Referral:
     manifest: bytes
     signature: bytes
     manifest_digest: str
+    refer_index: int
+    resealed_at: int | None
+    reseal_asked_at: int | None
 
     def side_of(self, agency: str) -> Side:
         """Which end ``agency`` is; raises NOT_ALLOWED for anybody else."""
@@ -138,6 +148,13 @@ def add(connection: Connection, values: dict[str, Any], sealed: Sequence[SealedP
     """Insert a referral (``values``: the columns ``_CREATED``) with its parts, ids from 0."""
     _INSERT.run(connection, **values)
     referral = values["referral"]
+    _insert_parts(connection, referral, sealed)
+    made = find(connection, referral)
+    assert made is not None  # noqa: S101  inserted above, in this transaction
+    return made
+
+
+def _insert_parts(connection: Connection, referral: str, sealed: Sequence[SealedPart]) -> None:
     _INSERT_PART.run_many(
         connection,
         [
@@ -150,9 +167,48 @@ def add(connection: Connection, values: dict[str, Any], sealed: Sequence[SealedP
             for number, part in enumerate(sealed)
         ],
     )
-    made = find(connection, referral)
-    assert made is not None  # noqa: S101  inserted above, in this transaction
-    return made
+
+
+def reseal(
+    connection: Connection,
+    referral: Referral,
+    sealed: dict[str, Any],
+    parts: Sequence[SealedPart],
+    now: int,
+) -> None:
+    """Put a newer manifest and its parts (``sealed``: the columns that it says) in their place.
+
+    Sharing is on again: the grant that it is under now is not stopped.
+    """
+    connection.execute(
+        insert(SEALED_BEFORE).values(digest=referral.manifest_digest, referral=referral.referral)
+    )
+    connection.execute(delete(PART).where(PART.c.referral == referral.referral))
+    values = {**sealed, "sharing_stopped": 0, "resealed_at": now, "reseal_asked_at": None}
+    _update(connection, referral, values)
+    _insert_parts(connection, referral.referral, parts)
+
+
+def is_manifest_of(connection: Connection, referral: Referral, digest: str) -> bool:
+    """Whether ``digest`` (64 hex) is the manifest of the referral, or one before it."""
+    if digest == referral.manifest_digest:
+        return True
+    return (
+        connection.execute(
+            select(SEALED_BEFORE.c.digest).where(
+                SEALED_BEFORE.c.digest == digest, SEALED_BEFORE.c.referral == referral.referral
+            )
+        ).first()
+        is not None
+    )
+
+
+def ask_reseal(connection: Connection, referral: Referral, now: int) -> bool:
+    """Note that the recipient cannot open it any more; False where that was noted already."""
+    if referral.reseal_asked_at is not None:
+        return False
+    _update(connection, referral, {"reseal_asked_at": now})
+    return True
 
 
 def move(

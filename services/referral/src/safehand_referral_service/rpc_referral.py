@@ -6,6 +6,7 @@ from typing import Any
 
 from safehand.referral.v1 import referral_pb2 as pb
 from safehand.referral.v1 import referral_pb2_grpc
+from safehand_bus import replay
 from safehand_bus.envelope import to_event
 from safehand_formats.answer import SignedAnswer, SignedAnswerAck
 from safehand_formats.manifest import SignedManifest
@@ -112,6 +113,10 @@ class ReferralServicer(referral_pb2_grpc.ReferralServiceServicer):
         )
         return pb.CompleteReferralResponse(referral=to_proto(moved))
 
+    def AskReseal(self, request: pb.AskResealRequest, context: Any) -> pb.AskResealResponse:  # noqa: N802
+        found = progress.ask_reseal(self._context, mutation(request), agency(), request.referral)
+        return pb.AskResealResponse(referral=to_proto(found))
+
     def ListEvents(  # noqa: N802
         self, request: pb.ListEventsRequest, context: Any
     ) -> pb.ListEventsResponse:
@@ -125,6 +130,17 @@ class ReferralServicer(referral_pb2_grpc.ReferralServiceServicer):
             last = str(rows[limit - 1].sequence)
             response.next_page_token = self._pager.token(last, request, scope=scope())
         return response
+
+    def ReplayEvents(  # noqa: N802
+        self, request: pb.ReplayEventsRequest, context: Any
+    ) -> pb.ReplayEventsResponse:
+        number, last = replay.ask(
+            self._context.engine,
+            request.from_sequence,
+            request_id=request.request_id,
+            wake=self._context.wake,
+        )
+        return pb.ReplayEventsResponse(round=number, last_sequence=last)
 
 
 def to_proto(referral: Referral) -> pb.Referral:
@@ -148,4 +164,6 @@ def to_proto(referral: Referral) -> pb.Referral:
         answer_by=timestamp(referral.answer_by),
         answered_at=timestamp(referral.answered_at),
         not_after=timestamp(referral.not_after),
+        resealed_at=timestamp(referral.resealed_at),
+        reseal_asked_at=timestamp(referral.reseal_asked_at),
     )

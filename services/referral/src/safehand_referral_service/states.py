@@ -40,6 +40,8 @@ class Action(StrEnum):
     DECLINE = "DECLINE"
     WITHDRAW = "WITHDRAW"
     COMPLETE = "COMPLETE"
+    RESEAL = "RESEAL"
+    ASK_RESEAL = "ASK_RESEAL"
 
 
 class Side(StrEnum):
@@ -104,6 +106,7 @@ _LIVE: Final = "valid consent token, live protocol, service needs, sharing not s
 _SIGNED: Final = "signed answer for this manifest, acknowledged by consent"
 _CODED: Final = _SIGNED + ", a coded reason"
 _OUTCOME: Final = "an outcome code"
+_RESEAL: Final = _LIVE + ", a manifest that consent let replace the one that holds"
 
 
 def _rows() -> tuple[Transition, ...]:
@@ -157,6 +160,13 @@ def _rows() -> tuple[Transition, ...]:
             EndedBy.RECIPIENT,
         )
     )
+    # State, place and clocks stay: only what is sealed is new.
+    resealed = EventType.EVENT_TYPE_REFERRAL_RESEALED
+    asked = EventType.EVENT_TYPE_REFERRAL_RESEAL_ASKED
+    rows += [
+        Transition(x, a.RESEAL, Side.SENDER, x, _RESEAL, resealed) for x in (*waiting, s.ACCEPTED)
+    ]
+    rows += [Transition(x, a.ASK_RESEAL, to, x, event=asked) for x in (*waiting, s.ACCEPTED)]
     return tuple(rows)
 
 

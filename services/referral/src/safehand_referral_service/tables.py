@@ -10,12 +10,12 @@ from __future__ import annotations
 from typing import Any, Final
 
 from safehand_store import idempotency, inbox, outbox
+from safehand_store.columns import Whole
 from sqlalchemy import (
     CheckConstraint,
     Column,
     ForeignKey,
     Index,
-    Integer,
     LargeBinary,
     MetaData,
     Table,
@@ -42,7 +42,7 @@ def _text(name: str, *rules: Any, **options: Any) -> Column[str]:
 
 
 def _integer(name: str, *rules: Any, **options: Any) -> Column[int]:
-    return Column(name, Integer, *rules, **{"nullable": False, **options})
+    return Column(name, Whole, *rules, **{"nullable": False, **options})
 
 
 def _blob(name: str, *rules: Any, **options: Any) -> Column[bytes]:
@@ -125,9 +125,19 @@ REFERRAL: Final = _table(
     _blob("manifest"),
     _blob("signature"),
     _text("manifest_digest"),
+    _integer("refer_index"),  # of the manifest's REFER leaf: a newer seal has a higher one
+    _integer("resealed_at", nullable=True),
+    _integer("reseal_asked_at", nullable=True),  # the recipient lost its key
 )
 Index("referral_sender", REFERRAL.c.sender, REFERRAL.c.position)
 Index("referral_recipient", REFERRAL.c.recipient, REFERRAL.c.position)
+
+SEALED_BEFORE: Final = _table(
+    "sealed_before",
+    _text("digest", primary_key=True),
+    _text("referral", ForeignKey("referral.referral"), index=True),
+)
+"""Digests of manifests that a newer one has replaced: an answer to one is to the same referral."""
 
 PART: Final = _table(
     "part",

@@ -30,12 +30,19 @@ class Drafts:
         self._entropy = entropy
 
     def keep(self, referral: str, content: bytes, *, not_after: int) -> None:
-        """Store ``content`` until ``not_after`` (seconds since the epoch); on return on disk."""
+        """Store ``content`` until ``not_after`` (seconds since the epoch); on return on disk.
+
+        It takes the place of an earlier draft of the referral, which goes after it is there.
+        """
         make_private_dir(self._folder)
         nonce = self._entropy.bytes(NONCE_BYTES)
         stem = f"{referral}.{not_after}"
         sealed = nonce + AESGCM(self._key).encrypt(nonce, content, stem.encode())
-        write_atomic(self._folder / (stem + SUFFIX), sealed)
+        written = self._folder / (stem + SUFFIX)
+        write_atomic(written, sealed)
+        for path in self._files():
+            if path != written and _referral(path) == referral:
+                path.unlink(missing_ok=True)
 
     def read(self, referral: str) -> bytes:
         """The content; raises NOT_FOUND, or MALFORMED where the file was changed."""

@@ -122,6 +122,11 @@ class RecipientKeys(AgencyBase):
             self._key_cache[recipient] = (self._clock.monotonic() + KEY_CACHE_S, signed)
         return signed
 
+    def forget_recipient_key(self, recipient: str) -> None:
+        """Ask the directory next time: the recipient may have a new key."""
+        with self._key_lock:
+            self._key_cache.pop(recipient, None)
+
     def _verify_key_receipt(self, signed: SignedKeyRecord, receipt: ledger_pb2.Receipt) -> None:
         record = signed.record
         verify_receipt(

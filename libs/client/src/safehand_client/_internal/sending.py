@@ -44,14 +44,27 @@ class Sent:
 class Sending(RecipientKeys):
     """What a releasing agency does."""
 
-    def register_subject(self, subject_ref: str, card_number: str, pin: str) -> None:
-        """File her paper card under our own reference for her (never a name)."""
+    def register_subject(
+        self,
+        subject_ref: str,
+        card_number: str,
+        pin: str,
+        *,
+        cosign: bool = False,
+        alone_purposes: Sequence[str] = (),
+    ) -> None:
+        """File her paper card under our own reference for her (never a name).
+
+        ``cosign``: a guardian must sign what she grants, but for ``alone_purposes``.
+        """
         self.stubs.consent.RegisterSubject(
             consent_pb2.RegisterSubjectRequest(
                 request_id=ids.new_request_id(self._entropy),
                 subject_ref=subject_ref,
                 card_number=card_number,
                 pin=pin,
+                cosign=cosign,
+                alone_purposes=sorted(set(alone_purposes)),
             ),
             timeout=DEADLINE_S,
         )
@@ -108,6 +121,14 @@ class Sending(RecipientKeys):
             created=now,
             not_after=end,
         )
+        draft = self._seal(header, key, intake.narrowed(form, wanted), wanted)
+        self.drafts.keep(header.referral, draft.encode(), not_after=end)
+        return self._transmit(draft)
+
+    def _seal(
+        self, header: Header, key: SignedKeyRecord, form: IntakeForm, wanted: Sequence[str]
+    ) -> _Draft:
+        """Each of ``wanted`` as a part, in that order, under one signed manifest."""
         sealed = []
         for number, category in enumerate(wanted):
             content = intake.project(form, category)
@@ -123,15 +144,21 @@ class Sending(RecipientKeys):
             )
         manifest = Manifest(header, tuple(part.part for part in sealed))
         signed = SignedManifest.sign(manifest, self._identity)
-        draft = _Draft(
+        return _Draft(
             signed,
             key,
             tuple(part.ciphertext for part in sealed),
             tuple(part.inner_wrap for part in sealed),
-            intake.narrowed(form, wanted),
+            form,
         )
-        self.drafts.keep(header.referral, draft.encode(), not_after=end)
-        return self._transmit(draft)
+
+    def _form_of(self, referral: str) -> IntakeForm:
+        """What we sent, from our own draft; raises NOT_FOUND."""
+        return _Draft.decode(self.drafts.read(referral)).form
+
+    def _manifest_of(self, referral: str) -> SignedManifest:
+        """The manifest of our own draft; raises NOT_FOUND."""
+        return _Draft.decode(self.drafts.read(referral)).signed
 
     def resend(self, referral: str) -> Sent:
         """Finish a send that was interrupted: the same manifest, the same REFER leaf."""

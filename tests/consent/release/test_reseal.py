@@ -1,0 +1,170 @@
+"""Sealing again: the same referral under a new consent or to a new key, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from safehand.consent.v1 import consent_pb2 as pb
+from safehand_core.reasons import Reason
+from safehand_formats.bodies import decode_body
+from safehand_formats.kinds import Kind
+
+from tests.consent.release.world import DAY_S, B, Sealed, Sent, World, refused
+
+
+def again(world: World, sent: Sent, grant: str, **changes: object) -> Sealed:
+    """What the sender would seal in the place of ``sent``."""
+    values: dict[str, object] = {
+        "referral": sent.sealed.referral,
+        "reseals": sent.sealed.digest,
+        **changes,
+    }
+    return world.seal(grant, **values)  # type: ignore[arg-type]
+
+
+def ended(world: World, session: bytes) -> Sent:
+    """A referral that B accepted, whose consent she ended for good."""
+    grant = world.grant(session)
+    sent = world.send(grant)
+    world.accept(sent)
+    world.stop_grant(session, grant, pb.STOP_MODE_DESTROY_NOW)
+    return sent
+
+
+def test_after_a_final_stop_a_new_consent_opens_the_same_referral(world: World) -> None:
+    session = world.session()
+    sent = ended(world, session)
+    newer = world.authorise(again(world, sent, world.grant(session)))
+    # The acceptance of the referral stands: identity opens without another one.
+    opened = world.release(newer, "NAME")
+    assert world.open(newer, "NAME", opened.inner_wrap) == b"content of NAME"
+    body = decode_body(Kind.REFER, newer.receipt.body)
+    assert body["reseals"] == sent.sealed.digest
+    assert body["referral"] == sent.sealed.referral
+
+
+def test_to_a_new_key_under_the_same_consent(fresh_world: World) -> None:
+    world = fresh_world
+    session = world.session()
+    grant = world.grant(session)
+    sent = world.send(grant)
+    world.append_key(world.key_record(B))
+    newer = world.authorise(again(world, sent, grant))
+    assert world.release(newer).inner_wrap
+    with refused(Reason.STATE_CONFLICT):
+        world.release(sent)
+
+
+def test_what_was_sealed_before_is_never_opened_again(world: World) -> None:
+    session = world.session()
+    grant = world.grant(session)
+    sent = world.send(grant)
+    newer = world.authorise(again(world, sent, world.grant(session)))
+    size = world.size
+    with refused(Reason.STATE_CONFLICT):
+        world.release(sent)
+    with refused(Reason.STATE_CONFLICT):
+        world.authorise(sent.sealed)
+    assert world.size == size
+    assert world.authorise(newer.sealed).receipt.index == newer.receipt.index
+
+
+def test_an_answer_to_the_one_before_is_an_answer(world: World) -> None:
+    session = world.session()
+    sent = world.send(world.grant(session))
+    newer = world.authorise(again(world, sent, world.grant(session)))
+    with refused(Reason.NOT_ACCEPTED):
+        world.release(newer, "NAME")
+    world.accept(sent)
+    assert world.release(newer, "NAME").inner_wrap
+    world.accept(newer)  # and one to the newer is no second one
+    world.decline(newer)
+    with refused(Reason.REFERRAL_CLOSED):
+        world.release(newer)
+
+
+def test_a_closed_referral_is_not_sealed_again(world: World) -> None:
+    session = world.session()
+    sent = world.send(world.grant(session))
+    world.decline(sent)
+    with refused(Reason.REFERRAL_CLOSED):
+        world.authorise(again(world, sent, world.grant(session)))
+
+
+def _another_person(world: World, sent: Sent, _session: bytes) -> Sealed:
+    return again(world, sent, world.grant(world.session()))
+
+
+def _without_saying_so(world: World, sent: Sent, session: bytes) -> Sealed:
+    return again(world, sent, world.grant(session), reseals="")
+
+
+def _nothing_new(world: World, sent: Sent, _session: bytes) -> Sealed:
+    return again(world, sent, sent.sealed.manifest.header.grant)
+
+
+def _another_service(world: World, sent: Sent, session: bytes) -> Sealed:
+    return again(world, sent, world.grant(session), service="svc-2")
+
+
+def _more_urgent(world: World, sent: Sent, session: bytes) -> Sealed:
+    return again(world, sent, world.grant(session), urgency="emergency")
+
+
+def _of_no_referral(world: World, sent: Sent, session: bytes) -> Sealed:
+    return again(world, sent, world.grant(session), referral="0" * 32)
+
+
+def _in_place_of_another(world: World, sent: Sent, session: bytes) -> Sealed:
+    return again(world, sent, world.grant(session), reseals="0" * 64)
+
+
+def _in_place_of_the_one_before(world: World, sent: Sent, session: bytes) -> Sealed:
+    world.authorise(again(world, sent, world.grant(session)))
+    return again(world, sent, world.grant(session))
+
+
+@pytest.mark.parametrize(
+    ("reason", "attempt"),
+    [
+        (Reason.CONSENT_MISSING, _another_person),
+        (Reason.ALREADY_EXISTS, _without_saying_so),
+        (Reason.MANIFEST_MISMATCH, _nothing_new),
+        (Reason.MANIFEST_MISMATCH, _another_service),
+        (Reason.MANIFEST_MISMATCH, _more_urgent),
+        (Reason.MANIFEST_MISMATCH, _of_no_referral),
+        (Reason.MANIFEST_MISMATCH, _in_place_of_another),
+        (Reason.MANIFEST_MISMATCH, _in_place_of_the_one_before),
+    ],
+    ids=lambda value: getattr(value, "__name__", str(value)),
+)
+def test_nothing_else_takes_its_place(
+    world: World, reason: Reason, attempt: Callable[[World, Sent, bytes], Sealed]
+) -> None:
+    session = world.session()
+    sent = world.send(world.grant(session))
+    sealed = attempt(world, sent, session)
+    size = world.size
+    with refused(reason):
+        world.authorise(sealed)
+    assert world.size == size
+
+
+def test_a_stop_of_the_new_consent_ends_it_and_one_of_the_old_does_not(fresh_world: World) -> None:
+    world = fresh_world
+    card = world.register_subject()
+    session = world.sign_in(card)
+    old = world.grant(session)
+    sent = world.send(old)
+    grant = world.grant(session)
+    newer = world.authorise(again(world, sent, grant))
+    world.stop_grant(session, old)
+    assert world.release(newer).inner_wrap
+    world.stop_grant(session, grant)
+    with refused(Reason.CONSENT_ENDED):
+        world.release(newer)
+    world.clock.advance(DAY_S)
+    world.app.sweep()
+    third = world.authorise(again(world, newer, world.grant(world.sign_in(card))))
+    assert world.release(third).inner_wrap

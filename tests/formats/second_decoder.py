@@ -424,11 +424,14 @@ BUCKETS = (1024, 4096, 16384, 65536)
 
 
 def check_header(value: Any) -> None:
+    need(isinstance(value, dict), "object")
     keys(
         value,
         "v referral grant sender sender_key recipient recipient_key purpose service urgency "
-        "created not_after",
+        "created not_after" + (" reseals" if "reseals" in value else ""),
     )
+    if "reseals" in value:
+        text(value["reseals"], DIGEST)
     integer(value["v"], 1, 1)
     text(value["referral"], RANDOM_ID)
     text(value["grant"], RANDOM_ID)

@@ -68,6 +68,7 @@ def headers(draw: st.DrawFn, /, **fixed: Any) -> manifest.Header:
         "urgency": draw(st.sampled_from(sorted(URGENCY_ANSWER_S))),
         "created": created,
         "not_after": not_after,
+        "reseals": draw(st.just("") | digests),
     }
     return manifest.Header(**{**values, **fixed})
 

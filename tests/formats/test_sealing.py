@@ -83,6 +83,7 @@ def test_a_part_opens_under_no_header_that_differs_in_one_field(key: str) -> Non
         "urgency": "normal",
         "created": p.NOW + 1,
         "not_after": p.NOW + 31 * p.DAY,
+        "reseals": p.digest("older"),
     }
     sealed = sealing.seal_part(p.HEADER, p.CARD_LABEL, b"content", p.HPKE_PUBLIC, ENTROPY)
     other = replace(p.HEADER, **{key: others[key]})

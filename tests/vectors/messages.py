@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -112,6 +113,20 @@ def manifest(signed: manifests.SignedManifest) -> Vectors:
         },
         **seal(shorter.encode()),
     )
+    again = replace(signed.manifest.header, reseals=p.digest("older manifest"))
+    resealed = manifests.Manifest(again, signed.manifest.parts)
+    v.ok(
+        "sealed again",
+        {
+            "digest": manifests.SignedManifest.sign(resealed, p.SENDER).digest.hex(),
+            "categories": ["CARD", "NAME"],
+            "header": again.to_object(),
+        },
+        **seal(resealed.encode()),
+    )
+    for name, reseals in (("nothing", ""), ("no digest", "older"), ("a number", 1)):
+        other = replaced(value, ["header", "reseals"], reseals)
+        v.refused(f"sealed again in place of {name}", MALFORMED, **seal(canonical.encode(other)))
     message_cases(v, "manifest", value, MANIFEST_FIELDS, seal)
     twice = replaced(value, ["parts", 1, "label"], {**value["parts"][0]["label"], "id": 1})
     swapped = {"header": value["header"], "parts": list(reversed(value["parts"]))}

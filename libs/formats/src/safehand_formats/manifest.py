@@ -64,7 +64,7 @@ class Header:
     reseals: str = ""
 
     def __post_init__(self) -> None:
-        if self.reseals:
+        if self.reseals != "":
             fields.shape(self.reseals, ids.HEX32_PATTERN, _RESEALS)
         fields.shape(self.referral, ids.HEX16_PATTERN, "referral")
         fields.shape(self.grant, ids.HEX16_PATTERN, "grant")

@@ -1,0 +1,1 @@
+"""Ten minutes of load while everything is killed at random: ``make chaos``."""

@@ -1,0 +1,1 @@
+"""The whole life of a consent against a model of it."""

@@ -12,6 +12,7 @@ RUN := .venv/bin
 ARGS ?=
 T ?= tests
 JOBS ?= 2
+ENGINES ?= pg18 pg15
 
 .DEFAULT_GOAL := help
 
@@ -46,11 +47,17 @@ run: .venv/done ## Start everything, play the guided story, stay up until Ctrl-C
 test: .venv/done ## Run the whole suite
 	@$(RUN)/python -m pytest -n $(JOBS) --dist loadfile $(T) $(PYTEST_ARGS)
 
+.PHONY: test-databases
+test-databases: .venv/done ## Run the whole suite on PostgreSQL 18 and on Debian's 15
+	@for engine in $(ENGINES); do echo "on $$engine"; \
+	  SAFEHAND_TEST_DATABASE=$$engine $(RUN)/python -m pytest -n $(JOBS) --dist loadfile $(T) $(PYTEST_ARGS) || exit 1; \
+	done
+
 .PHONY: lint
 lint: .venv/done ## Style, types, layers, protos, schema labels, drift of generated code
 	@$(RUN)/ruff check .
 	@$(RUN)/ruff format --check --quiet .
-	@$(RUN)/mypy --no-error-summary $$(ls -d libs/*/src services/*/src) tests bench docs/build.py
+	@$(RUN)/mypy --no-error-summary $$(ls -d libs/*/src services/*/src) tests bench docs/build.py deploy/images/build.py
 	@PATH="$(CURDIR)/$(RUN):$$PATH" $(RUN)/lint-imports --no-cache
 	@cd protos && ../$(RUN)/buf lint && ../$(RUN)/buf format --diff --exit-code . && ./breaking.sh
 	@$(RUN)/python protos/check.py
@@ -69,9 +76,17 @@ protos: .venv/done ## Generate Python code from the protos
 docs: .venv/done ## Write the generated parts of docs/
 	@$(RUN)/python docs/build.py
 
+.PHONY: images
+images: .venv/done ## Build the container images (nats, postgres, safehand), without a registry
+	@$(RUN)/python -W ignore deploy/images/build.py $(ARGS)
+
 .PHONY: bench
 bench: .venv/done ## Print the measured rows as ratios, with fsync and the gRPC floor beside them
 	@$(RUN)/python -m bench $(ARGS)
+
+.PHONY: chaos
+chaos: .venv/done ## Ten minutes of load while everything is killed at random
+	@$(RUN)/python -m tests.chaos $(ARGS)
 
 .PHONY: mutants
 mutants: .venv/done ## Switch off each guard in turn and print the test that turns red (about 10 minutes)

@@ -14,10 +14,10 @@ from google.protobuf.descriptor import FileDescriptor
 from safehand.common.v1 import labels_pb2
 
 HERE = Path(__file__).resolve().parent
-READ_PREFIXES = ("Get", "List", "Search", "Follow")
-SESSION_METHODS = ("OpenSession", "CloseSession")
+READ_PREFIXES = ("Get", "List", "Search", "Follow", "Explain", "Check")
+SESSION_METHODS = ("OpenSession", "CloseSession", "OpenGuardianSession", "CloseGuardianSession")
 """Opening a session twice gives two sessions and closing is idempotent: no request_id."""
-SIGNED_METHODS = ("ReleaseKey",)
+SIGNED_METHODS = ("ReleaseKey", "RecordGrant", "SecondGrant")
 """The request_id is inside the signed request."""
 
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.fault import summary
+from tests.harness import engine
 from tests.harness.world import World, running
 
 settings.register_profile(
@@ -17,6 +18,20 @@ settings.register_profile(
     print_blob=True,
 )
 settings.load_profile("safehand")
+
+
+def pytest_configure() -> None:
+    """Refuse at once where containers are demanded and cannot be had."""
+    try:
+        engine.choice()
+    except engine.NoEngineError as error:
+        raise pytest.UsageError(str(error)) from None
+
+
+def pytest_report_header() -> str:
+    """Say where the servers run."""
+    chosen = engine.choice()
+    return f"servers: {'containers' if chosen.docker else 'local processes'} ({chosen.why})"
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

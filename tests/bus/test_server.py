@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import nats.errors
 import pytest
 from safehand_bus import auth, provision, topology
-from safehand_bus.connection import Connection, Counters, NatsLink, connect
+from safehand_bus.connection import Connection, Counters, connect
+from safehand_bus.link import NatsLink
 from safehand_bus.server import NatsServer
 from safehand_core.errors import SafehandError
 from safehand_core.reasons import Reason
@@ -28,7 +31,7 @@ def test_a_stranger_is_refused(bus: Bus, tmp_path: Path) -> None:
     auth.ensure_seed(other)
     for seed in (None, other):
         with pytest.raises(nats.errors.Error):
-            asyncio.run(_try(NatsLink(bus.server.url, "consent", seed)))
+            asyncio.run(_try(NatsLink(bus.server.url, "consent", seed, bus.tls["consent"])))
     asyncio.run(_try(bus.link("consent")))
 
 
@@ -39,47 +42,134 @@ def test_the_server_listens_on_loopback_and_keeps_its_directory_private(bus: Bus
     assert not re.search(r"\bSU[A-Z2-7]{50,}", configuration)  # public keys only
     for directory in (bus.server.directory, bus.server.store):
         assert directory.stat().st_mode & 0o077 == 0
-    assert bus.server.executable.name == "nats-server"
-    assert Path(f"/proc/{bus.server.pid}/exe").resolve() == bus.server.executable
+    assert Path(f"/proc/{bus.server.pid}/exe").readlink().name == "nats-server"
 
 
-@pytest.mark.parametrize(
-    ("user", "subject"),
-    [
-        ("consent", "safehand.v1.referral.created"),
-        ("referral", "safehand.v1.consent.ended"),
-        ("notify", "safehand.v1.consent.ended"),
-        ("notify", "$JS.API.CONSUMER.MSG.NEXT.CONSENT.referral"),
-        ("notify", "$JS.API.STREAM.DELETE.CONSENT"),
-        ("consent", "$JS.API.STREAM.DELETE.CONSENT"),
-        ("consent", "$JS.API.STREAM.CREATE.OTHER"),
-        ("consent", "$JS.API.CONSUMER.MSG.NEXT.CONSENT.notify"),
-    ],
+OTHERS = {"consent": "referral", "referral": "consent", "notify": "consent", "provision": "consent"}
+"""Somebody else, for each user."""
+NOBODY_MAY = (
+    "$JS.API.STREAM.CREATE.OTHER",
+    "$JS.API.STREAM.DELETE.CONSENT",
+    "$JS.API.STREAM.PURGE.CONSENT",
+    "$JS.API.STREAM.MSG.DELETE.CONSENT",
+    "$JS.API.STREAM.SNAPSHOT.CONSENT",
+    "$JS.API.STREAM.RESTORE.OTHER",
+    "$JS.API.STREAM.NAMES",
+    "$JS.API.STREAM.LIST",
+    "$JS.API.CONSUMER.DELETE.CONSENT.notify",
+    "$JS.API.CONSUMER.CREATE.CONSENT.spy",
+    "$JS.API.CONSUMER.DURABLE.CREATE.CONSENT.spy",
+    "$JS.API.CONSUMER.CREATE.CONSENT",
+    "$JS.API.INFO",
+    "$SYS.REQ.SERVER.PING",
+    "$SYS.REQ.ACCOUNT.APP.CONNZ",
+    "anything.else",
 )
-def test_a_service_may_not_publish_beyond_its_own(bus: Bus, user: str, subject: str) -> None:
+SERVICES_MAY_NOT = (
+    "$JS.API.STREAM.CREATE.CONSENT",
+    "$JS.API.STREAM.UPDATE.CONSENT",
+    "$JS.API.CONSUMER.CREATE.CONSENT.notify",
+    "$JS.API.CONSUMER.DURABLE.CREATE.CONSENT.notify",
+    "$JS.API.CONSUMER.LIST.CONSENT",
+)
+REFUSED_BESIDES = (
+    ("consent", "safehand.v1.referral.created"),
+    ("consent", "$JS.API.CONSUMER.MSG.NEXT.CONSENT.notify"),
+    ("consent", "$JS.API.STREAM.INFO.REFERRAL"),
+    ("consent", "$JS.ACK.CONSENT.notify.1.1.1.1.0"),
+    ("referral", "safehand.v1.consent.ended"),
+    ("referral", "$JS.API.STREAM.MSG.GET.CONSENT"),
+    ("referral", "$JS.API.CONSUMER.MSG.NEXT.CONSENT.notify"),
+    ("referral", "$JS.API.CONSUMER.MSG.NEXT.REFERRAL.notify"),
+    ("notify", "safehand.v1.consent.ended"),
+    ("notify", "safehand.v1.referral.created"),
+    ("notify", "$JS.API.STREAM.INFO.CONSENT"),
+    ("notify", "$JS.API.STREAM.MSG.GET.CONSENT"),
+    ("notify", "$JS.API.CONSUMER.MSG.NEXT.CONSENT.referral"),
+    ("notify", "$JS.ACK.CONSENT.referral.1.1.1.1.0"),
+    ("provision", "safehand.v1.consent.ended"),
+    ("provision", "$JS.API.STREAM.MSG.GET.CONSENT"),
+    ("provision", "$JS.API.CONSUMER.MSG.NEXT.CONSENT.notify"),
+)
+
+
+async def _refused(connection: Connection, counters: Counters, number: int, subject: str) -> None:
+    """The server has answered, and what it said has been counted."""
+    await connection.client.flush()
+    for _ in range(500):
+        if counters["errors"] >= number:
+            break
+        await asyncio.sleep(0.01)
+    assert counters["errors"] == number, subject
+
+
+@pytest.mark.parametrize("user", topology.USERS)
+def test_nobody_may_publish_beyond_their_own(bus: Bus, user: str) -> None:
+    """A refusal comes as an error on the connection; each is counted, for each subject."""
     counters = Counters()
+    subjects = [*NOBODY_MAY, *(subject for who, subject in REFUSED_BESIDES if who == user)]
+    subjects += [] if user == topology.PROVISIONER else SERVICES_MAY_NOT
 
     async def main() -> None:
-        async with connect(bus.link(user), counters) as connection:
-            with pytest.raises(nats.errors.TimeoutError):
-                await connection.client.request(subject, b"", timeout=0.2)
+        link = bus.provisioner() if user == topology.PROVISIONER else bus.link(user)
+        async with connect(link, counters) as connection:
+            for number, subject in enumerate(subjects, start=1):
+                await connection.client.publish(subject, b"")
+                await _refused(connection, counters, number, subject)
 
     asyncio.run(main())
-    assert counters["errors"] == 1  # the refusal itself is seen, not only its silence
+    last = bus.do("consent", _last)
+    assert last == 0
 
 
-def test_a_service_may_not_listen_to_another(bus: Bus) -> None:
+async def _last(connection: Connection) -> int:
+    return int((await connection.js.stream_info("CONSENT")).state.last_seq)
+
+
+@pytest.mark.parametrize("user", topology.USERS)
+def test_nobody_may_listen_beyond_their_own_replies(bus: Bus, user: str) -> None:
     counters = Counters()
+    subjects = (
+        "safehand.v1.>",
+        "safehand.v1.consent.ended",
+        f"_INBOX_{OTHERS[user]}.>",
+        "_INBOX.>",
+        "$JS.API.>",
+        "$JS.EVENT.ADVISORY.>",
+        "$SYS.>",
+        ">",
+    )
 
     async def main() -> None:
-        async with connect(bus.link("referral"), counters) as connection:
-            for subject in ("safehand.v1.>", "_INBOX_notify.>", ">"):
+        link = bus.provisioner() if user == topology.PROVISIONER else bus.link(user)
+        async with connect(link, counters) as connection:
+            for number, subject in enumerate(subjects, start=1):
                 await connection.client.subscribe(subject)
-            await connection.client.flush()
-            await asyncio.sleep(0.2)  # refusals come on their own
+                await _refused(connection, counters, number, subject)
 
     asyncio.run(main())
-    assert counters["errors"] == 3
+
+
+def test_the_system_account_has_no_user(bus: Bus) -> None:
+    settings = json.loads((bus.server.directory / "nats.conf").read_text())
+    assert settings["system_account"] == "SYS"
+    assert settings["accounts"]["SYS"]["users"] == []
+    assert set(settings["accounts"]) == {"SYS", "APP"}
+    assert len(settings["accounts"]["APP"]["users"]) == len(topology.USERS)
+    assert "no_auth_user" not in settings
+
+
+def test_a_user_of_one_service_is_no_other(bus: Bus) -> None:
+    """Rights hang on the key, whatever name a client gives itself."""
+    counters = Counters()
+    link = replace(bus.link("notify"), user="consent")
+
+    async def main() -> None:
+        async with connect(link, counters) as connection:
+            await connection.client.publish("safehand.v1.consent.ended", b"")
+            await _refused(connection, counters, 1, "consent's own")
+
+    asyncio.run(main())
 
 
 async def _shape(connection: Connection) -> dict[str, list[str]]:

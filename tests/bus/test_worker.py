@@ -18,17 +18,18 @@ from tests.bus.world import Bus, Source, eventually
 PROGRAM = """
 import sys
 from pathlib import Path
-from safehand_bus.connection import NatsLink
+from safehand_bus.link import BusTls, NatsLink
 from safehand_bus.worker_main import run_worker
-url, seed, database, wake = sys.argv[1:]
+url, seed, tls, database, wake = sys.argv[1:]
 run_worker(database=Path(database), source="consent", wake_path=Path(wake),
-           link=NatsLink(url, "consent", Path(seed)))
+           link=NatsLink(url, "consent", Path(seed), BusTls.in_dir(Path(tls))))
 """
 
 
 @contextmanager
 def process(bus: Bus, consent: Source, failpoints: str = "") -> Iterator[subprocess.Popen[bytes]]:
-    arguments = (bus.server.url, bus.seeds["consent"], consent.path, consent.wake_path)
+    tls = bus.tls["consent"].cert.parent
+    arguments = (bus.server.url, bus.seeds["consent"], tls, consent.path, consent.wake_path)
     child = subprocess.Popen(
         [sys.executable, "-c", PROGRAM, *map(str, arguments)],
         env={**os.environ, "SAFEHAND_FAILPOINTS": failpoints},

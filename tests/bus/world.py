@@ -10,18 +10,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from cryptography import x509
 from safehand.events.v1 import events_pb2
-from safehand_bus import dead_letter, envelope
-from safehand_bus.connection import Connection, Counters, NatsLink, connect
-from safehand_bus.consumer import Consumer
+from safehand_bus import dead_letter, envelope, topology
+from safehand_bus.backoff import Backoff
+from safehand_bus.connection import Connection, Counters, connect
+from safehand_bus.consumer import MAX_ATTEMPTS, Consumer
+from safehand_bus.link import SERVER_NAME, BusTls, NatsLink
 from safehand_bus.loop_thread import LoopThread, Started
-from safehand_bus.server import NatsServer
 from safehand_bus.wake import Waker
 from safehand_bus.worker_main import Worker
+from safehand_rpc.ca import DevCa
+from safehand_rpc.tls import TlsFiles
 from safehand_store import inbox, outbox
 from safehand_store.engine import begin_read, begin_write, open_engine
 from sqlalchemy import Connection as Db
 from sqlalchemy import Engine, MetaData
+
+from tests.harness.servers import nats
 
 T = TypeVar("T")
 ENDED = events_pb2.EVENT_TYPE_CONSENT_ENDED
@@ -29,22 +35,33 @@ CREATED = events_pb2.EVENT_TYPE_REFERRAL_CREATED
 NOON = 1_790_000_000
 
 
-class Bus:
-    """A provisioned server and everybody's link to it."""
+USERS = ("consent", "referral", "notify")
 
-    def __init__(self, directory: Path) -> None:
-        self.seeds = {
-            user: directory / "seeds" / f"{user}.seed" for user in ("consent", "referral", "notify")
+
+class Bus:
+    """A provisioned server with TLS, and everybody's link to it."""
+
+    def __init__(self, directory: Path, authority: DevCa | None = None) -> None:
+        self.authority = authority or DevCa.create(directory / "authority")
+        self.tls = {
+            user: bus_tls(
+                self.authority.issue(
+                    directory / "tls" / user, f"spiffe://safehand.example/service/{user}"
+                )
+            )
+            for user in USERS
         }
-        self.server = NatsServer(directory / "nats")
+        self.seeds = {user: directory / "seeds" / f"{user}.seed" for user in USERS}
+        own = self.authority.issue_raw(directory / "tls" / "nats", [x509.DNSName(SERVER_NAME)])
+        self.server = nats(directory / "nats", tls=bus_tls(own))
         self.server.prepare(self.seeds)
         self.server.start()
 
     def link(self, user: str) -> NatsLink:
-        return self.server.link(user, self.seeds[user])
+        return self.server.link(user, self.seeds[user], self.tls[user])
 
     def provisioner(self) -> NatsLink:
-        return self.server.link("provision", self.server.directory / "provision.seed")
+        return self.server.provisioner()
 
     def do(self, user: str, work: Callable[[Connection], Coroutine[Any, Any, T]]) -> T:
         """Run ``work`` on a connection of ``user``."""
@@ -62,12 +79,13 @@ class Bus:
         async def read(connection: Connection) -> list[tuple[str, dict[str, str], bytes]]:
             state = (await connection.js.stream_info(stream)).state
             found = []
-            for sequence in range(1, state.last_seq + 1):
+            for sequence in range(max(1, state.first_seq), state.last_seq + 1):
                 message = await connection.js.get_msg(stream, sequence)
                 found.append((message.subject or "", message.headers or {}, message.data or b""))
             return found
 
-        return self.do("provision", read)
+        source = next(found.source for found in topology.STREAMS if found.name == stream)
+        return self.do(source, read)
 
     def ids(self, stream: str) -> list[str]:
         """The message ids on a stream, in order."""
@@ -145,6 +163,7 @@ class Reader:
     fail: Callable[[events_pb2.Event], None] = lambda event: None
     applied: list[int] = field(default_factory=list)
     committed: list[int] = field(default_factory=list)
+    attempts: int = MAX_ATTEMPTS
 
     def consumer(self) -> Consumer:
         return Consumer(
@@ -154,6 +173,8 @@ class Reader:
             apply=self._apply,
             fetch=self.fetch,
             applied=lambda events: self.committed.extend(e.sequence for e in events),
+            attempts=self.attempts,
+            backoff=Backoff(0.02, 0.1),
         )
 
     def _apply(self, db: Db, event: events_pb2.Event) -> None:
@@ -182,6 +203,10 @@ class Reader:
     def position(self) -> int:
         with begin_read(self.engine) as db:
             return inbox.position(db, self.source)
+
+
+def bus_tls(files: TlsFiles) -> BusTls:
+    return BusTls(files.cert, files.key, files.ca)
 
 
 def reader_engine(path: Path) -> Engine:

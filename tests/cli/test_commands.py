@@ -105,7 +105,7 @@ def test_fsck_and_export_beside_the_running_writer(world: World, tmp_path: Path)
 
 
 def test_a_lost_anchor_is_written_anew_once(world: World, tmp_path: Path) -> None:
-    database = str(world.sandbox.data("consent") / "consent.sqlite3")
+    database = world.stores["consent"].url or str(world.stores["consent"].location)
     anchor = tmp_path / "anchor"
     words = ["ledger", "reanchor", "--database", database, "--anchor", str(anchor)]
     assert ok(world, "", *words)["size"] > 0

@@ -25,6 +25,7 @@ def bare_world(tmp_path: Path, tls: dict[str, TlsFiles]) -> Iterator[World]:
     finally:
         world.stop()
     world.check_ledger()
+    world.store.drop()
 
 
 @pytest.fixture

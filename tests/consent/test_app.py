@@ -13,9 +13,16 @@ from pathlib import Path
 
 import pytest
 from google.protobuf.descriptor import ServiceDescriptor
+from google.protobuf.message_factory import GetMessageClass
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from safehand.consent.v1 import consent_pb2 as pb
-from safehand.consent.v1 import consent_pb2_grpc, ledger_pb2, ledger_pb2_grpc
+from safehand.consent.v1 import (
+    consent_pb2_grpc,
+    keys_pb2,
+    keys_pb2_grpc,
+    ledger_pb2,
+    ledger_pb2_grpc,
+)
 from safehand_consent_service.main import main
 from safehand_consent_service.policy import POLICY
 from safehand_core import logs
@@ -27,6 +34,7 @@ from safehand_rpc.tls import TlsFiles
 
 from tests.consent.refusals import refused
 from tests.consent.world import PARTIES, PIN, World, card
+from tests.harness.database import sqlite_alone
 
 ROLES = {
     "portal": "service:portal",
@@ -42,6 +50,7 @@ SERVICES: list[tuple[ServiceDescriptor, type]] = [
         consent_pb2_grpc.ConsentServiceStub,
     ),
     (ledger_pb2.DESCRIPTOR.services_by_name["LedgerService"], ledger_pb2_grpc.LedgerServiceStub),
+    (keys_pb2.DESCRIPTOR.services_by_name["KeyService"], keys_pb2_grpc.KeyServiceStub),
 ]
 
 
@@ -53,8 +62,7 @@ def test_who_may_call_what_is_the_policy_table_and_nothing_else(world: World) ->
             made = stub(world.channel(party))
             for method in service.methods:
                 allowed = role in POLICY[f"/{service.full_name}/{method.name}"]
-                module = pb if service.name == "ConsentService" else ledger_pb2
-                request = getattr(module, method.input_type.name)()
+                request = GetMessageClass(method.input_type)()
                 try:
                     getattr(made, method.name)(request)
                     reason = None
@@ -95,13 +103,14 @@ def test_the_port_is_written_down(bare_world: World) -> None:
 
 
 def test_a_second_process_on_the_same_ledger_does_not_start(bare_world: World) -> None:
-    second = World(bare_world.root, bare_world.tls, clock=bare_world.clock)
+    second = World(bare_world.root, bare_world.tls, clock=bare_world.clock, store=bare_world.store)
     with refused(Reason.CONFIG_INVALID):
         second.start()
     second.app.server.drain(0, settle_s=0)
     second.app.close()
 
 
+@sqlite_alone
 def test_a_database_behind_its_anchor_does_not_start(world: World, her: bytes) -> None:
     world.stop()
     old = {p.name: p.read_bytes() for p in world.settings.data_dir.glob("consent.sqlite3*")}
@@ -213,7 +222,7 @@ def test_migrate_makes_the_database_and_ends(
         monkeypatch.setenv(name, value)
     assert main(["migrate"]) == 0
     assert main(["migrate"]) == 0
-    assert world.settings.database.is_file()
+    assert "consent_grant" in world.store.tables()
 
 
 def test_every_party_of_the_world_has_a_role_in_some_table() -> None:

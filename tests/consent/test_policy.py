@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from safehand.consent.v1 import consent_pb2, ledger_pb2
+from safehand.consent.v1 import consent_pb2, keys_pb2, ledger_pb2
 from safehand_consent_service.policy import POLICY
 from safehand_rpc.policy import methods_of
 
@@ -26,17 +26,53 @@ WHO = {
     "ListGrants": SHE,
     "ListLooks": SHE,
     "GetReceipt": SHE,
+    "ListQuestions": SHE,
+    "AnswerQuestion": SHE,
+    "GetRefusalReceipt": SHE,
+    "NarrowGrant": SHE,
+    "AskConsent": AGENCY,
+    "ListAsks": AGENCY,
     "ListAgencyGrants": AGENCY,
     "AuthorizeReferral": AGENCY,
     "RecordAnswer": AGENCY,
     "ReleaseKey": AGENCY,
+    "StopForHer": AGENCY,
+    "StopAsRepresentative": SHE,
+    "ResumeForHer": AGENCY,
+    "ListStops": SHE,
+    "AddRepresentative": SHE,
+    "ListRepresentatives": SHE,
+    "RemoveRepresentative": SHE,
+    "SetCodeWord": SHE,
+    "ConfirmGrant": SHE,
+    "ListConfirmations": SHE,
+    "DismissGuardian": SHE,
+    "ListGuardians": SHE,
+    "OpenGuardianSession": SHE,
+    "CloseGuardianSession": SHE,
+    "ListCosignRequests": SHE,
+    "CosignGrant": SHE,
+    "RecordGrant": AGENCY,
+    "SecondGrant": AGENCY,
+    "SetCosign": AGENCY,
+    "RegisterGuardian": AGENCY,
+    "ExcludeGuardian": AGENCY,
+    "Explain": AGENCY,
+    "ExplainSharing": SHE,
     "RollKeys": OPERATOR,
     "ConfirmClock": OPERATOR,
     "ListEvents": {"service:referral", "service:notify"},
+    "ReplayEvents": OPERATOR,
     "AppendKey": AGENCY,
     "GetCheckpoint": HEADS,
     "ListLeaves": LEAVES,
     "GetConsistencyProof": HEADS,
+    "CheckCode": LEAVES | SHE,
+    "ListTokenKeys": {"service:referral"},
+    "RotateTokenKey": OPERATOR,
+    "RotateAgencyKey": OPERATOR,
+    "RevokeAgencyKey": OPERATOR,
+    "GetKeyUse": AGENCY,
 }
 
 
@@ -45,9 +81,12 @@ def test_the_table_is_the_one_written_here() -> None:
 
 
 def test_the_table_names_exactly_the_methods() -> None:
-    served = methods_of(consent_pb2.DESCRIPTOR.services_by_name["ConsentService"]) | methods_of(
-        ledger_pb2.DESCRIPTOR.services_by_name["LedgerService"]
+    services = (
+        consent_pb2.DESCRIPTOR.services_by_name["ConsentService"],
+        ledger_pb2.DESCRIPTOR.services_by_name["LedgerService"],
+        keys_pb2.DESCRIPTOR.services_by_name["KeyService"],
     )
+    served = frozenset().union(*(methods_of(service) for service in services))
     assert served == POLICY.keys()
 
 

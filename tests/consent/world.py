@@ -5,12 +5,10 @@ Only time is ours: a ``ManualClock``, and a sweeper that sleeps unless a test ca
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterable
-from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -39,6 +37,9 @@ from safehand_rpc.ca import DevCa
 from safehand_rpc.dial import Channel, connect
 from safehand_rpc.identity import spiffe_id
 from safehand_rpc.tls import TlsFiles
+
+from tests.harness import databases
+from tests.harness.database import Database
 
 NOTICE = "ab" * 32
 PIN = "246810"
@@ -86,12 +87,16 @@ class World:
     entropy: SystemEntropy = field(default_factory=SystemEntropy)
     keys: dict[str, Ed25519PrivateKey] = field(default_factory=dict)
     secrets: dict[str, bytes] = field(default_factory=dict)
+    store: Database = field(default=cast(Database, None))
+    """A fresh one, unless it is given."""
     settings: ConsentSettings = field(init=False)
     app: app.App = field(init=False)
     port: int = field(init=False, default=0)
     _channels: dict[str, Channel] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if self.store is None:
+            self.store = databases.of_service("consent", self.root / "data" / "consent.sqlite3")
         self.settings = ConsentSettings.load(self.environment())
         for name in ("haven", "legal", "clinic", "stranger"):
             self.keys[name] = Ed25519PrivateKey.generate()
@@ -108,7 +113,8 @@ class World:
             "TLS_KEY": tls.key,
             "TLS_CA": tls.ca,
         }
-        return {f"SAFEHAND_CONSENT_{name}": str(value) for name, value in values.items()}
+        named = {f"SAFEHAND_CONSENT_{name}": str(value) for name, value in values.items()}
+        return {**named, **self.store.environment("consent")}
 
     # --- life ---------------------------------------------------------------------------------
 
@@ -331,13 +337,11 @@ class World:
 
     def rows(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
         """What the database holds, read past the service."""
-        with closing(sqlite3.connect(self.settings.database)) as connection:
-            return connection.execute(sql, values).fetchall()
+        return self.store.rows(sql, *values)
 
     def execute(self, sql: str, *values: Any) -> None:
         """Change the database past the service, for what another half of it would write."""
-        with closing(sqlite3.connect(self.settings.database)) as connection, connection:
-            connection.execute(sql, values)
+        self.store.execute(sql, *values)
 
     def key_rows(self, grant: str) -> int:
         sql = "SELECT count(*) FROM category_key WHERE grant_id = ?"
@@ -362,4 +366,4 @@ class World:
         )
         assert keys_of_final == [(0,)]
         leaves = self.rows("SELECT count(*) FROM grant_leaf")
-        assert leaves == self.rows("SELECT count(*) FROM ledger_opening WHERE kind != 12")
+        assert leaves == self.rows("SELECT count(*) FROM ledger_opening WHERE kind NOT IN (7, 12)")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import pytest
-from safehand.consent.v1 import consent_pb2
+from safehand.consent.v1 import consent_pb2, stops_pb2
 from safehand.notify.v1 import notify_pb2
 from safehand_cli.story import PURPOSE
 from safehand_client import Fetched, SurvivorClient
@@ -104,6 +104,21 @@ def drive_stop(scene: Scene) -> None:
     assert refused.value.reason is Reason.CONSENT_ENDED
 
 
+def drive_stop_for_her(scene: Scene) -> None:
+    """A stop by a worker, asked for until answered: one leaf, one note, nothing opens after."""
+    request = stops_pb2.StopForHerRequest(
+        request_id=_request_id(), grant=scene.grant, worker_ref="worker-x1", channel="phone"
+    )
+    stub = scene.world.agency_b.stubs.consent
+    persist(lambda: stub.StopForHer(request, timeout=5))
+    persist(lambda: stub.StopForHer(request, timeout=5))
+    assert scene.kinds().count("STOP") == 1
+    assert [note.by for note in persist(scene.her.stops)] == ["worker"]
+    with pytest.raises(SafehandError) as refused:
+        persist(lambda: scene.world.agency_b.open(scene.fetched, "CARD", worker_ref="worker-x1"))
+    assert refused.value.reason is Reason.CONSENT_ENDED
+
+
 def drive_release(scene: Scene) -> None:
     """One look, its request repeated until answered: exactly one DISCLOSE leaf."""
     before = scene.kinds().count("DISCLOSE")
@@ -183,6 +198,7 @@ Drive = Callable[[Scene], None]
 _WRITER: dict[str, Drive] = {
     "grant": drive_grant,
     "stop": drive_stop,
+    "stop-for-her": drive_stop_for_her,
     "release": drive_release,
     "create": drive_create,
 }
@@ -192,9 +208,11 @@ MATRIX: dict[str, dict[str, Drive]] = {
     "consent.writer.appended": _WRITER,
     "consent.writer.before_commit": _WRITER,
     "consent.writer.committed": _WRITER,
-    "consent.writer.anchored": {"stop": drive_stop},
+    "consent.writer.anchored": {"stop": drive_stop, "stop-for-her": drive_stop_for_her},
     "consent.release.before_answer": {"release": drive_release},
     "consent.keys.new_kek": {"roll": drive_roll},
+    "consent.keys.begun": {"roll": drive_roll},
+    "consent.keys.some_rewrapped": {"roll": drive_roll},
     "consent.keys.rewrapped": {"roll": drive_roll},
     "consent.relay.published": {"events": drive_events},
     "referral.create.before_commit": {"create": drive_create},

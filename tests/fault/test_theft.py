@@ -12,9 +12,14 @@ import pytest
 from safehand_cli.sandbox import SERVICES
 from safehand_cli.story import TEST_FORM
 from safehand_client import intake
+from safehand_core.errors import SafehandError
+from safehand_core.reasons import Reason
 
 from tests.fault import thief
-from tests.harness.world import CATEGORIES, World, running
+from tests.harness.database import sqlite_alone
+from tests.harness.world import CATEGORIES, WORKER, World, running
+
+pytestmark = sqlite_alone
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +80,31 @@ def test_theft(robbed: World, tmp_path: Path) -> None:
     assert thief.rob(tmp_path / "second" / "data", last_keys, seeds) == {}
     assert thief.rob(first_data, last_keys, seeds) == {}, "nor does an old backup with new keys"
     assert thief.rob(first_data, first_keys, seeds) == expected, "the first copy still opens"
+
+
+def test_a_stop_by_others_is_stopped_and_not_destroyed(robbed: World, tmp_path: Path) -> None:
+    """Its grade: within its window the keys are there, whatever epochs pass; hers ends it."""
+    world = robbed
+    person = world.person()
+    grant = world.grant(person)
+    fetched = world.accepted(grant)
+    seeds = recipient_seeds(world)
+    world.agency_b.stop_for_her("grant", grant, worker_ref=WORKER, channel="phone", coercion=True)
+    with pytest.raises(SafehandError) as refused:
+        world.agency_b.open(fetched, "NAME", worker_ref=WORKER)
+    assert refused.value.reason is Reason.CONSENT_ENDED
+    world.consent_operator.roll_keys()
+    data, keys = copy_files(world, tmp_path / "stopped")
+    assert set(thief.rob(data, keys, seeds)) >= set(CATEGORIES), "stopped is not destroyed"
+    with world.session(person) as her:
+        her.resume(grant)
+    assert world.agency_b.open(fetched, "NAME", worker_ref=WORKER).form.preferred_name
+    world.agency_a.stop_for_her("grant", grant, worker_ref=WORKER, channel="phone")
+    with world.session(person) as her:
+        her.stop(grant, destroy_now=True)
+    world.consent_operator.roll_keys()
+    data, keys = copy_files(world, tmp_path / "destroyed")
+    assert thief.rob(data, keys, seeds) == {}
 
 
 def test_a_live_grant_survives_the_epoch(robbed: World, tmp_path: Path) -> None:

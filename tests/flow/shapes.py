@@ -14,7 +14,7 @@ import protovalidate
 from google.protobuf.descriptor import ServiceDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
-from safehand.consent.v1 import consent_pb2, ledger_pb2
+from safehand.consent.v1 import consent_pb2, keys_pb2, ledger_pb2
 from safehand.notify.v1 import notify_pb2
 from safehand.referral.v1 import directory_pb2, referral_pb2
 from safehand_consent_service.policy import POLICY as CONSENT
@@ -27,6 +27,7 @@ SERVED: Final[Mapping[str, tuple[ServiceDescriptor, ...]]] = {
     "consent": (
         consent_pb2.DESCRIPTOR.services_by_name["ConsentService"],
         ledger_pb2.DESCRIPTOR.services_by_name["LedgerService"],
+        keys_pb2.DESCRIPTOR.services_by_name["KeyService"],
     ),
     "referral": (
         referral_pb2.DESCRIPTOR.services_by_name["ReferralService"],
@@ -79,6 +80,9 @@ SAMPLES: Final[Mapping[str, Any]] = {
     "releasing_agency": "agency-a",
     "recipient_agency": "agency-zz",
     "identity_key": bytes(32),
+    "fingerprint": "0" * 64,
+    "old_fingerprint": "0" * 64,
+    "kid": "0" * 64,
     "display_name": "TEST name",
     "protocol": b"{}",
     "signature_a": bytes(64),
@@ -89,6 +93,12 @@ SAMPLES: Final[Mapping[str, Any]] = {
     "pin": "000000",
     "session": bytes(32),
     "grant": "0" * 32,
+    "ask": "0" * 32,
+    "days": 30,
+    "decision": 1,
+    "worker_ref": "worker-none",
+    "comprehension": "",
+    "state": 1,
     "referral": "0" * 32,
     "mode": 1,
     "purpose": "legal",
@@ -110,6 +120,17 @@ SAMPLES: Final[Mapping[str, Any]] = {
     "token": "a.b.c",
     "ciphertext": b"x",
     "outcome": "received_service",
+    "second": b"{}",
+    "reply": 1,
+    "guardian": "0" * 32,
+    "representative_code": "000000000001",  # a wrong check digit
+    "representative": "0" * 32,
+    "relation": "friend",
+    "channel": "phone",
+    "why": "",
+    "code_word": "TEST word",
+    "resume": b"{}",
+    "alone_purposes": [],
     "organizations": ["none"],
     "source": "test-none",
     "name": "services.csv",
@@ -129,14 +150,22 @@ SAMPLES: Final[Mapping[str, Any]] = {
     "proof": "",
     "salt": b"",
     "body": b"",
+    "from_sequence": 10**9,
+    "letter": 10**9,
+    "up_to": 10**9,
+    "numbers": [10**9],
 }
 """A value of the right shape for every field name; nothing that exists."""
 
 FREE: Final = {
+    "cosign",
     "with_parts",
+    "stolen",
+    "overlap",
     "skip_bad",
     "expires_at",
     "erase_by",
+    "later_at",
     "receipt",
 }
 """Fields without a rule of shape: switches, times, and the receipt, which its proof decides."""

@@ -11,7 +11,11 @@ from safehand_rpc.tls import channel_credentials, read_material
 from tests.harness.world import World
 
 SERVED = {
-    "consent": {"safehand.consent.v1.ConsentService", "safehand.consent.v1.LedgerService"},
+    "consent": {
+        "safehand.consent.v1.ConsentService",
+        "safehand.consent.v1.LedgerService",
+        "safehand.consent.v1.KeyService",
+    },
     "referral": {"safehand.referral.v1.ReferralService", "safehand.referral.v1.DirectoryService"},
     "notify": {"safehand.notify.v1.NotifyService"},
 }

@@ -27,6 +27,9 @@ from safehand_core.entropy import SystemEntropy
 from safehand_ledger.fsck import fsck
 from safehand_ledger.report import Report
 
+from tests.harness import databases
+from tests.harness.database import Database
+
 CATEGORIES: Final = ("CARD", "NAME", "CONTACT")
 WORKER: Final = "worker-test-01"
 
@@ -46,6 +49,8 @@ class World:
 
     sandbox: Sandbox
     system: System
+    stores: Mapping[str, Database]
+    """Each service's database, to look past the service."""
     agency_a: AgencyClient = field(init=False)
     agency_b: AgencyClient = field(init=False)
     consent_operator: OperatorClient = field(init=False)
@@ -156,6 +161,7 @@ def running(
     *,
     extra_environment: Mapping[str, Mapping[str, str]] | None = None,
     say: Callable[[str], None] = lambda _: None,
+    make_stores: Callable[[Sandbox], dict[str, Database]] = databases.of_sandbox,
 ) -> Iterator[World]:
     """A seeded world under ``root``; everything ends with the block."""
     sandbox = Sandbox(root)
@@ -165,11 +171,12 @@ def running(
     }
     for process, values in (extra_environment or {}).items():
         environment[process].update(values)
+    stores = make_stores(sandbox)
     system = System(sandbox, profile="test", extra_environment=environment, say=say)
     try:
         system.start()
         seed.load(sandbox, say=say)
-        world = World(sandbox, system)
+        world = World(sandbox, system, stores)
         world.connect()
         try:
             yield world
@@ -177,6 +184,8 @@ def running(
             world.disconnect()
     finally:
         system.stop()
+        for store in stores.values():
+            store.drop()
 
 
 def _failpoint_file(sandbox: Sandbox, process: str) -> Path:

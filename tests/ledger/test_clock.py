@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
-
 import pytest
 from safehand_core.clock import ManualClock
 from safehand_formats.kinds import Kind
@@ -15,11 +13,7 @@ START = ManualClock().wall()
 
 
 def stored_time(world: World) -> int:
-    raw = sqlite3.connect(world.database)
-    try:
-        return int(raw.execute("SELECT ledger_time FROM ledger_head").fetchone()[0])
-    finally:
-        raw.close()
+    return int(world.store.rows("SELECT ledger_time FROM ledger_head")[0][0])
 
 
 def test_time_passes_as_the_clock_does(world: World) -> None:

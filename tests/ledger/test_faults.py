@@ -17,7 +17,7 @@ from safehand_core.errors import SafehandError
 from safehand_core.reasons import Reason
 from safehand_formats.kinds import Kind
 from safehand_ledger.writer import FATAL_EXIT
-from safehand_store.engine import driver
+from safehand_store.engine import begin_write, driver, is_postgres
 
 from tests.ledger.world import World
 
@@ -102,17 +102,13 @@ def test_a_commit_of_unknown_outcome_ends_the_writer(
 
 def test_a_second_writer_that_moved_the_head_is_fatal(world: World) -> None:
     world.append_keys(2)
-    raw = sqlite3.connect(world.database)
-    raw.execute("UPDATE ledger_head SET size = 9")
-    raw.commit()
+    world.store.execute("UPDATE ledger_head SET size = 9")
     with pytest.raises(SafehandError):
         world.append_keys(1)
     with pytest.raises(SafehandError):
         world.append_keys(1)
     world.writer.close()
-    raw.execute("UPDATE ledger_head SET size = 2")
-    raw.commit()
-    raw.close()
+    world.store.execute("UPDATE ledger_head SET size = 2")
     world.keys = 2
     world.start()
     world.check_log(2)
@@ -122,14 +118,11 @@ def test_a_locked_database_is_a_clean_failure(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.append_keys(1)
-    driver(world.writer._connection).execute("PRAGMA busy_timeout = 50")
-    raw = sqlite3.connect(world.database, isolation_level=None)
-    raw.execute("BEGIN IMMEDIATE")
-    with pytest.raises(SafehandError) as refused:
+    short = "SET lock_timeout = 50" if is_postgres(world.engine) else "PRAGMA busy_timeout = 50"
+    driver(world.writer._connection).execute(short)
+    with begin_write(world.engine), pytest.raises(SafehandError) as refused:
         world.submit(world.key_operation())
     assert refused.value.reason is Reason.UNAVAILABLE
-    raw.execute("ROLLBACK")
-    raw.close()
     world.append_keys(1)
     world.check_log(2)
 
@@ -157,7 +150,7 @@ from safehand_formats.kinds import Kind
 from safehand_ledger.writer import exit_process
 from tests.ledger.world import World
 folder, arm = Path(sys.argv[1]), sys.argv[2]
-world = World(folder, fatal=exit_process).start()
+world = World(folder, fatal=exit_process, engine="sqlite").start()
 failpoints.arm(arm)
 for number in range(40):
     script = world.grant()
@@ -186,7 +179,7 @@ def test_a_kill_at_any_step_loses_nothing_that_was_answered(tmp_path: Path, step
     answered = [int(line) for line in child.stdout.split()]
     assert answered == list(range(len(answered)))
     assert answered, "something was answered before the kill"
-    world = World(tmp_path).start()
+    world = World(tmp_path, engine="sqlite").start()
     world.grants = 40
     world.check_log()
     assert world.writer.head.size in (len(answered), len(answered) + 1)

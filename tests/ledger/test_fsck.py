@@ -42,7 +42,7 @@ COLUMNS: dict[str, Any] = {
 @pytest.fixture
 def told(tmp_path: Path) -> Iterator[World]:
     """A ledger with every built kind; its writer is closed."""
-    world = World(tmp_path).start()
+    world = World(tmp_path, engine="sqlite").start()
     world.whole_story()
     world.writer.close()
     world.engine.dispose()
@@ -59,7 +59,7 @@ def test_a_whole_ledger_has_no_problems(told: World) -> None:
 
 def test_it_works_beside_a_running_writer_and_on_a_read_only_engine(world: World) -> None:
     world.append_keys(3)
-    engine = open_engine(world.database, read_only=True)
+    engine = open_engine(world.store.location, read_only=True)
     assert fsck(engine, world.vkey, None, clock=world.clock).ok
     engine.dispose()
 
@@ -387,7 +387,7 @@ def test_time_that_runs_backwards_in_the_bodies_is_found(world: World) -> None:
 
 def test_tags_are_believed_where_no_secret_is_given(world: World) -> None:
     _wrong_tag(world)
-    assert fsck(world.database, world.vkey, world.anchor, clock=world.clock).ok
+    assert fsck(world.store.location, world.vkey, world.anchor, clock=world.clock).ok
     assert grant_tag(Kind.STOP, bytes(32), 0) != bytes(32)
 
 
@@ -396,8 +396,5 @@ def test_a_forgotten_resume_excuses_nothing_after_a_later_stop(world: World) -> 
     other.append(Kind.RESUME)
     script = _stopped(world)
     script.append(Kind.DISCLOSE)
-    raw = sqlite3.connect(world.database)
-    raw.execute('DELETE FROM ledger_opening WHERE "index" = 3')
-    raw.commit()
-    raw.close()
+    world.store.execute('DELETE FROM ledger_opening WHERE "index" = 3')
     assert _codes(world) == {"ORDER"}

@@ -306,6 +306,15 @@ SCENARIOS: dict[str, tuple[str, Callable[[World], object]]] = {
         "SCOPE",
         lambda w: granted(w).append(Kind.STOP, by="worker", strength="weak"),
     ),
+    "a worker of neither end": ("SCOPE", lambda w: weakly_stopped(w, agency="agency-z")),
+    "a weak stop with less time": (
+        "TIME",
+        lambda w: weakly_stopped(w, final_at=w.writer.now + 3 * DAY - 1),
+    ),
+    "staff of another agency": (
+        "SCOPE",
+        lambda w: weakly_stopped(w).append(Kind.RESUME, **{**STAFF, "agency": "agency-b"}),
+    ),
     "a weak stop behind her own": ("ORDER", _weak_after_hers),
     "a weak stop behind a weak one": (
         "ORDER",

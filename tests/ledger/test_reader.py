@@ -64,7 +64,7 @@ def test_leaves_come_in_pages(world: World) -> None:
 
 def test_it_reads_through_an_engine_that_cannot_write(world: World) -> None:
     world.append_keys(2)
-    engine = open_engine(world.database, read_only=True)
+    engine = open_engine(world.store.location, read_only=True)
     reader = LedgerReader(engine)
     assert open_checkpoint(reader.checkpoint_note(), world.signer.verifier).size == 2
     assert reader.opening(1) is not None
@@ -72,7 +72,7 @@ def test_it_reads_through_an_engine_that_cannot_write(world: World) -> None:
     with pytest.raises(SafehandError) as refused, begin_write(engine):
         pass
     assert refused.value.reason is Reason.CONFIG_INVALID
-    with pytest.raises(DBAPIError), begin_read(engine) as connection:
+    with pytest.raises((DBAPIError, SafehandError)), begin_read(engine) as connection:
         connection.execute(text("DELETE FROM ledger_opening"))
     engine.dispose()
 
@@ -99,10 +99,11 @@ def test_a_receipts_forgotten_body_is_said(world: World) -> None:
         assert refused.value.reason is Reason.NOT_FOUND
 
 
+@pytest.mark.parametrize("engine_name", ["sqlite"], indirect=True)
 def test_a_proof_asks_the_node_table_by_its_key(world: World) -> None:
     world.append_keys(1)
     with begin_read(world.engine) as connection:
         plan = connection.execute(
-            text("EXPLAIN QUERY PLAN " + stored._SELECT_NODE.replace("?", "1"))
+            text("EXPLAIN QUERY PLAN " + stored._SELECT_NODE.sql.replace("?", "1"))
         ).all()
     assert any("SEARCH ledger_node USING PRIMARY KEY" in row[3] for row in plan), plan

@@ -24,7 +24,7 @@ from tests.ledger.world import World
 @pytest.fixture
 def stopped(tmp_path: Path) -> Iterator[World]:
     """A ledger of seven entries whose writer is closed."""
-    world = World(tmp_path).start()
+    world = World(tmp_path, engine="sqlite").start()
     world.append_keys(7)
     world.writer.close()
     world.engine.dispose()
@@ -95,7 +95,7 @@ def test_an_old_copy_that_went_its_own_way_does_not_start(stopped: World, tmp_pa
 
 
 def test_a_new_database_beside_an_old_anchor_does_not_start(stopped: World, tmp_path: Path) -> None:
-    fresh = World(tmp_path / "fresh")
+    fresh = World(tmp_path / "fresh", engine="sqlite")
     fresh.anchor = stopped.anchor
     assert refused_start(fresh) is Reason.LEDGER_ROLLED_BACK
     fresh.engine.dispose()

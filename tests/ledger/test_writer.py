@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 import time
 from collections.abc import Callable
@@ -161,7 +160,7 @@ def test_what_queued_during_a_commit_is_committed_together(world: World) -> None
 def test_one_refusal_in_a_batch_touches_none_of_the_others(world: World) -> None:
     with begin_read(world.engine) as connection:
         connection.execute(text("SELECT 1"))
-    world.submit(lambda tx: tx.connection.execute(text("CREATE TABLE mine (n INTEGER)")) and None)
+    world.store.add_table("mine", "n INTEGER")
     holder, go = _hold(world)
     outcomes: dict[int, object] = {}
 
@@ -188,12 +187,10 @@ def test_one_refusal_in_a_batch_touches_none_of_the_others(world: World) -> None
     for thread in [holder, *threads]:
         thread.join()
     assert {outcomes[n] for n in (0, 3, 6, 9)} == {"SafehandError"}
-    assert {outcomes[n] for n in (1, 4, 7, 10)} == {"OperationalError"}
+    assert {outcomes[n] for n in (1, 4, 7, 10)} <= {"OperationalError", "ProgrammingError"}
     assert {outcomes[n] for n in (2, 5, 8, 11)} == {0, 1, 2, 3}
-    with sqlite3.connect(world.database) as raw:
-        assert {n for (n,) in raw.execute("SELECT n FROM mine")} == {2, 5, 8, 11}
-        assert raw.execute("SELECT count(*) FROM ledger_leaf").fetchone() == (4,)
-    raw.close()
+    assert {n for (n,) in world.store.rows("SELECT n FROM mine")} == {2, 5, 8, 11}
+    assert world.store.rows("SELECT count(*) FROM ledger_leaf") == [(4,)]
 
 
 def test_stops_go_before_everything_that_waits(world: World) -> None:

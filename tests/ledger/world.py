@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import sqlite3
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -21,8 +20,11 @@ from safehand_ledger.check import Report, fsck, verify
 from safehand_ledger.receipt import Receipt
 from safehand_ledger.transaction import WriterTransaction
 from safehand_ledger.writer import Committed, LedgerWriter
-from safehand_store.engine import begin_write, open_engine
+from safehand_store.engine import open_engine
 from sqlalchemy import Engine
+
+from tests.harness import database
+from tests.harness.database import Database
 
 ORIGIN = "ledger.safehand.example/test"
 DAY = 24 * 3600
@@ -159,8 +161,19 @@ class GrantScript:
 class World:
     """One ledger in ``folder``: its database, its anchor elsewhere, a clock that tests move."""
 
-    def __init__(self, folder: Path, *, fatal: Callable[[str], NoReturn] = die) -> None:
-        self.database = folder / "db" / "consent.sqlite"
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        fatal: Callable[[str], NoReturn] = die,
+        engine: str | None = None,
+        store: Database | None = None,
+    ) -> None:
+        file = folder / "db" / "consent.sqlite"
+        self.database = file
+        """Where it is on SQLite."""
+        there = store is not None or file.exists()
+        self.store = store or database.new(file, engine)
         self.anchor = folder / "anchor" / "ledger"
         self.clock = ManualClock()
         self.entropy = SeededEntropy()
@@ -168,11 +181,9 @@ class World:
         self.signer = NoteSigner(ORIGIN, self.key)
         self.vkey = self.signer.verifier.vkey
         self.fatal = fatal
-        there = self.database.exists()
-        self.engine: Engine = open_engine(self.database)
         if not there:
-            with begin_write(self.engine) as connection:
-                tables.create(connection)
+            self.store.create(tables.TABLES.leaf.metadata)
+        self.engine: Engine = open_engine(self.store.location)
         self.receipts: list[Receipt] = []
         self.grants = 0
         self.keys = 0
@@ -204,6 +215,7 @@ class World:
     def close(self) -> None:
         self.writer.close()
         self.engine.dispose()
+        self.store.drop()
 
     # --- appending ----------------------------------------------------------------------------
 
@@ -262,7 +274,7 @@ class World:
 
     def fsck(self, *, anchor: bool = True) -> Report:
         return fsck(
-            self.database,
+            self.store.location,
             self.vkey,
             self.anchor if anchor else None,
             grant_secrets=self.secrets(),
@@ -271,10 +283,8 @@ class World:
 
     def check_log(self, size: int | None = None) -> None:
         """Verify the entire log, and every receipt that was ever given."""
-        with sqlite3.connect(self.database) as raw:
-            rows = raw.execute('SELECT "index", leaf FROM ledger_leaf ORDER BY 1').fetchall()
-            head = raw.execute("SELECT size, root, note FROM ledger_head").fetchall()
-        raw.close()
+        rows = self.store.rows('SELECT "index", leaf FROM ledger_leaf ORDER BY 1')
+        head = self.store.rows("SELECT size, root, note FROM ledger_head")
         assert [index for index, _ in rows] == list(range(len(rows)))
         assert len(head) == 1
         leaves = [leaf for _, leaf in rows]

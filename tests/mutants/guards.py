@@ -5,20 +5,36 @@ from __future__ import annotations
 from typing import Final
 
 from tests.mutants import (
+    guards_asks,
+    guards_bus,
     guards_client,
     guards_consent,
     guards_her,
+    guards_keys,
     guards_ledger,
     guards_libs,
+    guards_recorded,
     guards_referral,
+    guards_reseal,
+    guards_stops,
+    guards_store,
+    guards_telemetry,
 )
 from tests.mutants.guard import Guard
 
 GUARDS: Final[tuple[Guard, ...]] = (
+    *guards_asks.GUARDS,
+    *guards_bus.GUARDS,
     *guards_consent.GUARDS,
     *guards_her.GUARDS,
+    *guards_keys.GUARDS,
     *guards_ledger.GUARDS,
     *guards_libs.GUARDS,
+    *guards_recorded.GUARDS,
     *guards_referral.GUARDS,
+    *guards_reseal.GUARDS,
+    *guards_stops.GUARDS,
+    *guards_store.GUARDS,
+    *guards_telemetry.GUARDS,
     *guards_client.GUARDS,
 )

@@ -76,9 +76,9 @@ START: Final[tuple[Guard, ...]] = (
     guard(
         "one-writer",
         "two processes never write one ledger",
-        _WRITER,
-        "        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)\n",
-        "        pass\n",
+        _SRC + "election.py",
+        "            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)\n",
+        "            pass\n",
         _T_WRITER + "test_two_writers_of_one_ledger_cannot_run",
     ),
 )
@@ -123,8 +123,8 @@ WRITE: Final[tuple[Guard, ...]] = (
         "head-compare-and-swap",
         "a head that somebody else moved is not written over",
         _SRC + "rows.py",
-        "    if raw.execute(_SWAP, values).rowcount != 1:\n",
-        "    if raw.execute(_SWAP, values).rowcount < 0:\n",
+        "    if changed != 1:\n",
+        "    if changed < 0:\n",
         "tests/ledger/test_faults.py::test_a_second_writer_that_moved_the_head_is_fatal",
     ),
     Guard(

@@ -6,7 +6,16 @@ from safehand.notify.v1 import notify_pb2
 from safehand_notify_service.policy import POLICY
 from safehand_rpc.policy import methods_of
 
-WHO = {"Follow": {"agency"}, "ListDeliveries": {"agency"}}
+OPERATOR = {"operator:notify"}
+WHO = {
+    "Follow": {"agency"},
+    "ListDeliveries": {"agency"},
+    "AcknowledgeDeliveries": {"agency"},
+    "GetWaitingStops": OPERATOR,
+    "ListDeadLetters": OPERATOR,
+    "GetDeadLetter": OPERATOR,
+    "ReplayDeadLetters": OPERATOR,
+}
 
 
 def test_the_table_is_the_one_written_here() -> None:

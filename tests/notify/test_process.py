@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import sqlite3
 import subprocess
 import sys
 
@@ -30,11 +29,8 @@ def test_a_kill_around_the_commit_loses_and_repeats_nothing(world: World, place:
         child.send_signal(signal.SIGTERM)
         assert child.wait(10) == 0
         harbor.wait_end()
-    database = world.directory / "notify" / "data" / "notify.sqlite3"
-    with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as db:
-        rows = db.execute("SELECT agency, cursor, sequence FROM delivery ORDER BY cursor")
-        assert rows.fetchall() == [("harbor", n, n) for n in range(1, 5)]
-    db.close()
+    rows = world.store.rows("SELECT agency, cursor, sequence FROM delivery ORDER BY cursor")
+    assert rows == [("harbor", n, n) for n in range(1, 5)]
 
 
 def test_a_wrong_command_or_setting_ends_with_a_fix(world: World) -> None:

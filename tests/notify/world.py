@@ -27,6 +27,7 @@ from safehand_rpc.identity import Kind, principal_of, spiffe_id
 from safehand_rpc.tls import TlsFiles, server_credentials
 
 from tests.bus.world import Bus, Source, eventually
+from tests.harness import databases
 
 
 class ServedSource(Source):
@@ -105,7 +106,10 @@ class World:
         self.directory = directory
         self.ca = DevCa.create(directory / "ca")
         self._tls: dict[str, TlsFiles] = {}
-        self.bus = Bus(directory)
+        self.store = databases.of_service(
+            "notify", directory / "notify" / "data" / "notify.sqlite3"
+        )
+        self.bus = Bus(directory, self.ca)
         self.consent = ServedSource(directory, "consent", self.bus, self.tls("service", "consent"))
         self.referral = ServedSource(
             directory, "referral", self.bus, self.tls("service", "referral")
@@ -134,6 +138,7 @@ class World:
             "TLS_CA": tls.ca,
             "CONSENT_ADDRESS": self.consent.address,
             "REFERRAL_ADDRESS": self.referral.address,
+            "DATABASE_URL": self.store.url,
             "NATS_URL": self.bus.server.url,
             "NATS_SEED_FILE": self.bus.seeds["notify"],
         }
@@ -196,3 +201,4 @@ class World:
         self.consent.close()
         self.referral.close()
         self.bus.server.kill()
+        self.store.drop()

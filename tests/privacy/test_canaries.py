@@ -21,6 +21,7 @@ from safehand.intake.v1.intake_pb2 import Child, IntakeForm
 from safehand.referral.v1 import directory_pb2, referral_pb2
 from safehand_bus import provision, topology
 from safehand_bus.connection import Connection, Counters, connect
+from safehand_bus.link import BusTls
 from safehand_cli.sandbox import SERVICES
 from safehand_client import Fetched, SurvivorClient
 from safehand_core import ids
@@ -32,8 +33,13 @@ from safehand_formats.release_request import CONTEXT as RELEASE_CONTEXT
 from safehand_rpc.ca import service_dns_name
 from safehand_rpc.tls import channel_credentials, read_material
 
-from tests.harness.world import Person, World, eventually
+from tests.harness.database import sqlite_alone
+from tests.harness.world import Person, World, eventually, running
 from tests.privacy.scanner import Scanner, disguises, files
+from tests.telemetry.collector import Collector, collecting
+from tests.telemetry.scrape import every_text, soon, tracing
+
+pytestmark = sqlite_alone
 
 CANARIES: Final = {
     "preferred name": "Zoraquiel Testina",
@@ -91,6 +97,8 @@ class Flown:
     answers: list[bytes] = field(default_factory=list)
     """Every refusal as it came over the wire: details, trailers, and our client's own words."""
     opened: list[IntakeForm] = field(default_factory=list)
+    pages: list[str] = field(default_factory=list)
+    """Every metrics page, read before, in the midst and after."""
 
     @property
     def strings(self) -> dict[str, str]:
@@ -99,6 +107,20 @@ class Flown:
     @property
     def scanner(self) -> Scanner:
         return Scanner(self.strings)
+
+
+@pytest.fixture(scope="module")
+def collector() -> Iterator[Collector]:
+    with collecting() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory, collector: Collector) -> Iterator[World]:
+    """A system of its own that records every trace: more places where something could leak."""
+    root = tmp_path_factory.mktemp("canaries") / "sandbox"
+    with running(root, extra_environment=tracing(collector.endpoint)) as found:
+        yield found
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +137,7 @@ def flown(world: World) -> Flown:
         categories=tuple(CATEGORIES),
     )
     found = Flown(world, person, grant, sent.referral)
+    found.pages.append(every_text(world))
     b = world.agency_b
     fetched = b.fetch(sent.referral)
     b.confirm_delivery(sent.referral)
@@ -126,6 +149,7 @@ def flown(world: World) -> Flown:
     plant_in_person(found)
     plant_in_documents(found, fetched)
     plant_on_the_wire(found)
+    found.pages.append(every_text(world))
     with world.session(person) as her:
         her.stop(grant)
         refused(found, b.open, fetched, "NAME", worker_ref=WORKER)
@@ -136,6 +160,7 @@ def flown(world: World) -> Flown:
         lambda: any(d.event.resource == f"grants/{grant}" for d in deliveries(world)),
         "the end of the grant reached agency B",
     )
+    found.pages.append(every_text(world))
     return found
 
 
@@ -351,6 +376,31 @@ def test_nothing_of_hers_came_back_in_a_refusal(flown: Flown) -> None:
     assert [hit for answer in flown.answers for hit in scanner.hits(answer)] == []
 
 
+def test_nothing_of_hers_is_on_a_metrics_page(flown: Flown) -> None:
+    scanner = flown.scanner
+    assert len(flown.pages) == 3
+    for text in flown.pages:
+        assert "safehand_rpc_refused_total" in text
+        assert scanner.hits(text.encode()) == []
+        for value in (flown.grant, flown.referral, flown.person.subject_ref, "agency-", WORKER):
+            assert value not in text
+
+
+def test_nothing_of_hers_is_in_a_span(flown: Flown, collector: Collector) -> None:
+    """Every byte that any process sent to the collector, headers of the requests too."""
+    stop = "/safehand.consent.v1.ConsentService/StopGrant"
+    soon(lambda: any(seen.name == stop for seen in collector.spans()), "her stop was recorded")
+    refusals = {seen.attributes.get("safehand.reason") for seen in collector.spans()}
+    assert {"MALFORMED", "CONSENT_ENDED"} <= refusals, "the planting was recorded too"
+    sent = collector.raw() + repr(collector.metadata).encode()
+    assert flown.scanner.hits(sent) == []
+    for value in (flown.grant, flown.referral):
+        assert bytes.fromhex(value) not in sent
+        assert value.encode() not in sent
+    for value in (flown.person.subject_ref, "agency-", WORKER):
+        assert value.encode() not in sent
+
+
 def test_nothing_of_hers_is_in_any_row_or_leaf(flown: Flown) -> None:
     """Read through SQLite: what a page's layout splits is whole again."""
     scanner = flown.scanner
@@ -388,10 +438,12 @@ def messages(world: World) -> list[tuple[str, dict[str, str], bytes]]:
     found: list[tuple[str, dict[str, str], bytes]] = []
 
     async def read() -> None:
-        nats = world.system.nats
-        seed = nats.directory / "provision.seed"
-        async with connect(nats.link(topology.PROVISIONER, seed), Counters()) as connection:
-            for stream in topology.STREAMS:
+        # Each as its own source: nobody else may read a stream message by message.
+        for stream in topology.STREAMS:
+            seed = world.sandbox.party_dir(stream.source) / "keys" / "nats.seed"
+            tls = BusTls.in_dir(world.sandbox.service_tls(stream.source))
+            link = world.system.nats.link(stream.source, seed, tls)
+            async with connect(link, Counters()) as connection:
                 await read_stream(connection, stream.name)
 
     async def read_stream(connection: Connection, name: str) -> None:

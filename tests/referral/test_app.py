@@ -24,6 +24,7 @@ from safehand_referral_service.tables import METADATA
 from safehand_rpc.dial import connect
 from safehand_store.engine import open_engine
 
+from tests.harness.database import sqlite_alone
 from tests.referral.world import World
 
 
@@ -52,18 +53,20 @@ def schema(path: Path) -> dict[str, str]:
     return {name: " ".join(sql.split()) for name, sql in rows}
 
 
+@sqlite_alone
 def test_the_migrations_make_exactly_the_tables_of_the_code(world: World, tmp_path: Path) -> None:
     engine = open_engine(tmp_path / "fresh.sqlite3")
     with engine.begin() as connection:
         METADATA.create_all(connection)
     engine.dispose()
-    assert schema(world.settings.database) == schema(tmp_path / "fresh.sqlite3")
+    assert schema(world.root / "data" / "referral.sqlite3") == schema(tmp_path / "fresh.sqlite3")
 
 
+@sqlite_alone
 def test_every_table_is_strict(world: World) -> None:
     loose = [
         name
-        for name, sql in schema(world.settings.database).items()
+        for name, sql in schema(world.root / "data" / "referral.sqlite3").items()
         if sql.startswith("CREATE TABLE") and "STRICT" not in sql
     ]
     assert loose == []

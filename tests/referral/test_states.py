@@ -15,7 +15,7 @@ STATES = (
 )  # fmt: skip
 
 # Per action: who may, then what comes of it in each of STATES. A state: it moves there. "=": it
-# stays, nobody is told. "closed": REFERRAL_CLOSED. "no": STATE_CONFLICT.
+# stays, nobody is told. "told": it stays, the other side hears. "closed": REFERRAL_CLOSED. "no": STATE_CONFLICT.
 EXPECTED = {
     "CREATE": ("SENDER", ("no", "no", "no", "no", "no", "closed", "closed")),
     "DELIVER": ("RECIPIENT", ("DELIVERED", "=", "=", "=", "no", "closed", "closed")),
@@ -33,6 +33,8 @@ EXPECTED = {
         ("WITHDRAWN", "WITHDRAWN", "WITHDRAWN", "WITHDRAWN", "no", "closed", "closed"),
     ),
     "COMPLETE": ("RECIPIENT", ("no", "no", "no", "COMPLETED", "no", "closed", "closed")),
+    "RESEAL": ("SENDER", ("told", "told", "told", "told", "no", "closed", "closed")),
+    "ASK_RESEAL": ("RECIPIENT", ("told", "told", "told", "told", "no", "closed", "closed")),
 }
 EVENTS = {
     "CREATE": "REFERRAL_CREATED",
@@ -42,6 +44,8 @@ EVENTS = {
     "DECLINE": "REFERRAL_DECLINED",
     "WITHDRAW": "REFERRAL_WITHDRAWN",
     "COMPLETE": "REFERRAL_COMPLETED",
+    "RESEAL": "REFERRAL_RESEALED",
+    "ASK_RESEAL": "REFERRAL_RESEAL_ASKED",
 }
 ENDS = {"DECLINE": "RECIPIENT", "COMPLETE": "RECIPIENT", "WITHDRAW": "REFERRER"}
 REASONS = {"no": Reason.STATE_CONFLICT, "closed": Reason.REFERRAL_CLOSED}
@@ -70,11 +74,14 @@ def test_every_state_action_and_party(state: str, action: str, side: str) -> Non
         assert caught.value.reason is (Reason.NOT_ALLOWED if side != by else REASONS[outcome])
         return
     row = states.decide(State(state), Action(action), Side(side))
-    assert row.target == (state if outcome == "=" else outcome)
-    assert row.moves == (outcome != "=")
+    stays = outcome in ("=", "told")
+    assert row.target == (state if stays else outcome)
+    assert row.moves == (not stays)
     assert row.by == by
-    if not row.moves:
-        assert row.event is None
+    if stays:
+        heard = None if row.event is None else states.event_name(row.event)
+        assert heard == (EVENTS[action] if outcome == "told" else None)
+        assert row.tells != row.by
         assert row.ended_by is EndedBy.NOBODY
         return
     assert row.event is not None

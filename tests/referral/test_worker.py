@@ -36,6 +36,7 @@ def worker(empty: World, bus: Bus) -> Iterator[subprocess.Popen[bytes]]:
     settings = empty.settings
     values = {
         "DATA_DIR": settings.data_dir,
+        "DATABASE_URL": settings.database_url,
         "KEYS_DIR": settings.keys_dir,
         "TLS_CERT": settings.tls.cert,
         "TLS_KEY": settings.tls.key,

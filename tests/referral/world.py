@@ -35,6 +35,7 @@ from safehand_rpc.identity import spiffe_id
 from safehand_rpc.server import RunningServer
 from safehand_rpc.tls import TlsFiles
 
+from tests.harness import databases
 from tests.referral.consent_stand_in import ConsentStandIn, serve_consent
 from tests.referral.making import (
     ENTROPY,
@@ -75,6 +76,7 @@ class World(Making):
         self.ledger = NoteSigner(ORIGIN, Ed25519PrivateKey.from_private_bytes(ENTROPY.bytes(32)))
         self.consent = ConsentStandIn()  # type: ignore[abstract]  # ListEvents is all it serves
         self.consent_server = self._serve_consent()
+        self.store = databases.of_service("referral", root / "data" / "referral.sqlite3")
         self.settings = self._settings()
         self.app = self._start()
         self.operator_directory = directory_pb2_grpc.DirectoryServiceStub(
@@ -140,6 +142,7 @@ class World(Making):
             "TOKEN_KEY_FILE": self.root / "token.hex",
             "FIRST_FOLLOW_S": "1",
             "PROFILE": "test",
+            "DATABASE_URL": self.store.url,
         }
         return ReferralSettings.load(
             {f"SAFEHAND_REFERRAL_{name}": str(value) for name, value in environ.items()}
@@ -168,6 +171,7 @@ class World(Making):
             channel.close()
         self.stop_service()
         self.stop_consent()
+        self.store.drop()
 
     # --- set-up --------------------------------------------------------------------------------
 
@@ -260,16 +264,13 @@ class World(Making):
     def dump(self) -> dict[str, list[tuple[Any, ...]]]:
         """Every row of every table but the memory of requests: what "nothing changed" means."""
         with self.app.context.engine.connect() as connection:
-            names = connection.exec_driver_sql(
-                "SELECT name FROM sqlite_master WHERE type = 'table'"
-            ).scalars()
+            names = self.store.tables()
             return {
                 name: [
                     tuple(row)
                     for row in connection.exec_driver_sql(f'SELECT * FROM "{name}"').all()
                 ]
-                for name in names.all()
-                if not name.startswith("sqlite_")
+                for name in names
             }
 
     # --- keys ----------------------------------------------------------------------------------

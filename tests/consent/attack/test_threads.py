@@ -19,6 +19,7 @@ from safehand_rpc.server import QUEUED_PER_THREAD
 from safehand_rpc.tls import channel_credentials, read_material
 
 from tests.consent.release.world import B, World, in_background, wait_for
+from tests.harness.database import releases_may_leave_late
 
 SERVICE = "/safehand.consent.v1.ConsentService/"
 AT_ONCE_S = 2.0
@@ -68,6 +69,7 @@ def heard_of_the_end(world: World, grant: str) -> bool:
     return events[-1].resource == f"grants/{grant}"
 
 
+@releases_may_leave_late
 def test_a_stop_does_not_wait_for_slow_releases(world: World) -> None:
     slow = world.send(world.grant(world.session()))
     session = world.session()

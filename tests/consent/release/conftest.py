@@ -17,6 +17,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     made = World(tmp_path_factory.mktemp("world")).start().set_up()
     yield made
     made.stop()
+    made.store.drop()
 
 
 @pytest.fixture
@@ -25,6 +26,7 @@ def fresh_world(tmp_path: Path) -> Iterator[World]:
     made = World(tmp_path).start().set_up()
     yield made
     made.stop()
+    made.store.drop()
 
 
 @pytest.fixture(autouse=True)

@@ -45,7 +45,7 @@ class FakeCall:
 
 def refused(gates: Gates, grant: str = GRANT) -> bool:
     try:
-        gates.leave(gates.enter(grant, FakeCall()))
+        gates.leave(gates.enter(grant, FakeCall(), "NAME"))
     except SafehandError as error:
         return error.reason is Reason.CONSENT_ENDED
     return False
@@ -107,7 +107,7 @@ def test_the_flag_of_one_grant_is_not_anothers() -> None:
 def test_a_stop_waits_for_a_release_on_its_way_out() -> None:
     gates = Gates()
     call = FakeCall()
-    gates.enter(GRANT, call)
+    gates.enter(GRANT, call, "NAME")
     drained = threading.Event()
 
     def stop() -> None:
@@ -128,7 +128,7 @@ def test_a_stop_waits_for_a_release_on_its_way_out() -> None:
 def test_a_release_that_hangs_is_cancelled_and_cannot_hand_over_any_more() -> None:
     gates = Gates()
     call = FakeCall()
-    passage = gates.enter(GRANT, call)
+    passage = gates.enter(GRANT, call, "NAME")
     began = time.monotonic()
     gates.raise_and_drain(GRANT, SOON_S).keep(1)
     assert time.monotonic() - began < LONG_S
@@ -145,14 +145,14 @@ def test_a_call_that_is_over_already_does_not_pass() -> None:
     call = FakeCall()
     call.end()
     with pytest.raises(SafehandError):
-        gates.enter(GRANT, call)
+        gates.enter(GRANT, call, "NAME")
     gates.raise_and_drain(GRANT, LONG_S).keep(1)  # and nobody is left inside
 
 
 def test_several_stops_of_one_grant_do_not_wait_for_each_other() -> None:
     gates = Gates()
     call = FakeCall()
-    gates.enter(GRANT, call)
+    gates.enter(GRANT, call, "NAME")
     threads = [
         in_thread(lambda index=index: gates.raise_and_drain(GRANT, LONG_S).keep(index))  # type: ignore[misc]
         for index in range(8)
@@ -189,7 +189,7 @@ def test_nothing_is_handed_over_after_a_stop_has_drained() -> None:
         while not stopped.is_set():
             call = FakeCall()
             try:
-                passage: Passage = gates.enter(GRANT, call)
+                passage: Passage = gates.enter(GRANT, call, "NAME")
                 gates.hand_over(passage, lambda: order.append("handed"))
             except SafehandError:
                 return

@@ -193,7 +193,7 @@ def test_nothing_opens_after_a_stop(
         assert len(story.seen.handed) >= count["released"]
     vkey = world.app.context.ledger.vkey
     world.stop()
-    report = fsck(world.settings.database, vkey, world.settings.anchor)
+    report = fsck(world.store.location, vkey, world.settings.anchor)
     world.start()
     assert report.ok, report.problems
 

@@ -45,6 +45,8 @@ from safehand_rpc.identity import Kind, spiffe_id
 from safehand_rpc.tls import TlsFiles
 from safehand_store.engine import begin_read
 
+from tests.harness import databases
+
 T = TypeVar("T")
 
 ENTROPY = SystemEntropy()
@@ -130,6 +132,7 @@ class World:
 
     def __init__(self, directory: Path, *, clock: Clock | None = None) -> None:
         self.directory = directory
+        self.store = databases.of_service("consent", directory / "data" / "consent.sqlite3")
         self.clock: Any = clock or ManualClock()
         self.agencies = {name: Agency(name) for name in (A, B, C)}
         self._ca = DevCa.create(directory / "ca")
@@ -140,6 +143,7 @@ class World:
         self.settings = ConsentSettings(
             profile="test",
             data_dir=directory / "data",
+            database_url=self.store.url,
             keys_dir=directory / "keys",
             anchor=directory / "anchor" / "consent.anchor",
             tls_cert=consent.cert,  # type: ignore[call-arg]

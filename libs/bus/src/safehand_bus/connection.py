@@ -10,48 +10,47 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from nats.aio.client import Client
 from nats.js import JetStreamContext
 from safehand_core import logs
+from safehand_core.errors import SafehandError
+from safehand_core.reasons import Reason
 
 from safehand_bus import auth, topology
+from safehand_bus.backoff import Backoff
+from safehand_bus.link import NatsLink
 
 CONNECT_TIMEOUT_S: Final = 2
 REQUEST_TIMEOUT_S: Final = 5.0
 """Longest wait for one answer of the server, a publish acknowledgement included."""
 PING_INTERVAL_S: Final = 5
 """A peer that vanished without closing is noticed after two of these, in seconds."""
-FIRST_DELAY_S: Final = 0.1
-LAST_DELAY_S: Final = 2.0
-"""Back-off between sessions doubles between these: an outage ends within two seconds of its end."""
+STABLE_S: Final = 2.0
+"""A session that lived for so many seconds was a good one: the next wait is a first one."""
 
 Counters = Counter[str]
 """What happened, by name; only for one event loop."""
 
 
+class _HalfClosed(logging.Filter):
+    """Drops what asyncio says at the end of each of the library's TLS connections: that they
+    cannot be half closed. Nobody wants that."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return "eof_received" not in str(record.msg)
+
+
+_HALF_CLOSED: Final = _HalfClosed()
+
+
 class LostError(Exception):
     """The connection is gone; the session is over."""
-
-
-@dataclass(frozen=True, slots=True)
-class NatsLink:
-    """How a service reaches the bus.
-
-    Attributes:
-        url: ``nats://host:port``.
-        user: one of ``topology.USERS``; names the reply subjects too.
-        seed_file: the user's nkey seed; None for a server without authentication (tests).
-    """
-
-    url: str
-    user: str
-    seed_file: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +65,11 @@ class Connection:
 @contextlib.asynccontextmanager
 async def connect(link: NatsLink, counters: Counters) -> AsyncIterator[Connection]:
     """Connect once, as ``link.user``; raises what the client raises where that fails."""
-    lost = asyncio.Event()
+    lost, closing = asyncio.Event(), False
 
     async def on_error(error: Exception) -> None:
+        if closing:
+            return  # what TLS says of a connection that is being closed is nobody's trouble
         # A refused publish or subscription is only seen here: count it, or it is a mystery.
         counters["errors"] += 1
         logs.get().warning("bus.error", exception=type(error).__name__)
@@ -76,19 +77,23 @@ async def connect(link: NatsLink, counters: Counters) -> AsyncIterator[Connectio
     async def on_closed() -> None:
         lost.set()
 
+    logging.getLogger("asyncio").addFilter(_HALF_CLOSED)
     client = Client()
     try:
         await client.connect(
             servers=[link.url],
             name=f"safehand-{link.user}",
             allow_reconnect=False,
-            max_reconnect_attempts=0,
+            # For the first connection too; 0 would try for ever, on waits of the library's own.
+            max_reconnect_attempts=1,
+            reconnect_time_wait=0,
             connect_timeout=CONNECT_TIMEOUT_S,
             ping_interval=PING_INTERVAL_S,
             error_cb=on_error,
             closed_cb=on_closed,
             inbox_prefix=topology.inbox_prefix(link.user),
             nkeys_seed_str=auth.read_seed(link.seed_file) if link.seed_file else None,
+            **_tls(link),
         )
     except BaseException:
         await _release(client)
@@ -96,17 +101,36 @@ async def connect(link: NatsLink, counters: Counters) -> AsyncIterator[Connectio
     try:
         yield Connection(client, client.jetstream(timeout=REQUEST_TIMEOUT_S), lost)
     finally:
+        closing = True
         with contextlib.suppress(Exception):
             await client.close()
 
 
+def _tls(link: NatsLink) -> dict[str, Any]:
+    """The client's options for TLS; the files are read again for every connection."""
+    if not link.secure:
+        return {}
+    if link.tls is None:
+        raise SafehandError(Reason.CONFIG_INVALID, "the bus needs TLS, and there is no certificate")
+    return {
+        "tls": link.tls.context(),
+        "tls_hostname": link.tls.server_name,
+        "tls_handshake_first": True,
+    }
+
+
 async def _release(client: Client) -> None:
-    """Close the socket of a connection that did not come to be; the library leaves it open."""
+    """Close the socket of a connection that did not come to be; the library leaves it open.
+
+    Aborted and not closed: after a handshake that failed, a close would be waited for without end.
+    """
     transport = getattr(client, "_transport", None)
-    if transport:
-        with contextlib.suppress(Exception):
-            transport.close()
-            await transport.wait_closed()
+    for name in ("_io_writer", "_bare_io_writer"):
+        writer = getattr(transport, name, None)
+        if writer is not None:
+            with contextlib.suppress(Exception):
+                writer.transport.abort()
+    await asyncio.sleep(0)  # the loop closes it on its next round
 
 
 async def keep_running(
@@ -114,13 +138,16 @@ async def keep_running(
     session: Callable[[Connection], Awaitable[None]],
     stopping: asyncio.Event,
     counters: Counters,
+    *,
+    backoff: Backoff | None = None,
+    failed: Callable[[], None] = lambda: None,
 ) -> None:
     """Run ``session`` on one connection after another until ``stopping``. It never gives up.
 
-    A session ends by returning (it was told to stop) or by raising; then the next one starts
-    after a back-off.
+    A session ends by returning (it was told to stop) or by raising, whatever that is; then
+    ``failed`` is told, and the next one starts after a wait.
     """
-    delay = FIRST_DELAY_S
+    backoff = backoff or Backoff()
     while not stopping.is_set():
         begun = asyncio.get_running_loop().time()
         try:
@@ -130,11 +157,14 @@ async def keep_running(
             raise
         except Exception as error:
             counters["sessions_failed"] += 1
-            if asyncio.get_running_loop().time() - begun > LAST_DELAY_S:
-                delay = FIRST_DELAY_S
-            logs.get().warning("bus.session_failed", exception=type(error).__name__, delay_s=delay)
+            failed()
+            if asyncio.get_running_loop().time() - begun > STABLE_S:
+                backoff.reset()
+            delay = backoff.next()
+            logs.get().warning(
+                "bus.session_failed", exception=type(error).__name__, delay_s=round(delay, 3)
+            )
             await wait_any(stopping, timeout_s=delay)
-            delay = min(delay * 2, LAST_DELAY_S)
 
 
 async def wait_any(*events: asyncio.Event, timeout_s: float) -> None:

@@ -2,7 +2,8 @@
 
 Source: CloudEvents "NATS Protocol Binding" 1.0.2, section 3.1 (binary content mode). There
 ``datacontenttype`` is an attribute like any other. No header but ``ce-id`` differs between two
-events of one type and second: resource and audience are in the body alone.
+events of one type and second: resource and audience are in the body alone. Where tracing is
+switched on, ``ce-traceparent`` names the trace of the act: two random numbers.
 """
 
 from __future__ import annotations
@@ -15,12 +16,15 @@ from typing import Final
 from google.protobuf.message import DecodeError
 from google.protobuf.timestamp_pb2 import Timestamp
 from safehand.events.v1 import events_pb2
+from safehand_core import trace
 from safehand_store.outbox import OutboxEvent, event_id, parse_event_id
 
 from safehand_bus import topology
 
 SPEC_VERSION: Final = "1.0"
 CONTENT_TYPE: Final = "application/protobuf"
+TRACE: Final = "ce-traceparent"
+"""CloudEvents "Distributed Tracing" extension; there only where a trace is recorded."""
 MAX_EVENT_BYTES: Final = 4096
 """An event is about 150 bytes; what is much larger is not one of ours."""
 
@@ -43,7 +47,14 @@ class Envelope:
 
 
 def to_event(source: str, row: OutboxEvent) -> events_pb2.Event:
-    """The event of an outbox row, for ``ListEvents`` and for the bus."""
+    """The event of an outbox row, for ``ListEvents``."""
+    event = _bare(source, row)
+    event.trace = row.trace
+    return event
+
+
+def _bare(source: str, row: OutboxEvent) -> events_pb2.Event:
+    """As ``to_event``, without its trace: on the bus that is a header."""
     return events_pb2.Event(
         id=event_id(source, row.sequence),
         type=events_pb2.EventType.ValueType(row.type),
@@ -54,8 +65,11 @@ def to_event(source: str, row: OutboxEvent) -> events_pb2.Event:
     )
 
 
-def encode(source: str, row: OutboxEvent) -> Envelope:
-    """The message of an outbox row; raises ValueError for an unknown event type."""
+def encode(source: str, row: OutboxEvent, traceparent: str = "") -> Envelope:
+    """The message of an outbox row; raises ValueError for an unknown event type.
+
+    ``traceparent``: of the span in which it is published, where one is recorded.
+    """
     subject = topology.subject_of(row.type)
     headers = {
         "ce-specversion": SPEC_VERSION,
@@ -65,7 +79,9 @@ def encode(source: str, row: OutboxEvent) -> Envelope:
         "ce-time": datetime.fromtimestamp(row.time, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "ce-datacontenttype": CONTENT_TYPE,
     }
-    return Envelope(subject, headers, to_event(source, row).SerializeToString(deterministic=True))
+    if traceparent:
+        headers[TRACE] = traceparent
+    return Envelope(subject, headers, _bare(source, row).SerializeToString(deterministic=True))
 
 
 def decode(
@@ -87,6 +103,9 @@ def decode(
     check(source, event)
     if found.get("ce-id") != event.id or found.get("ce-type") != subject:
         raise BadMessageError("attributes")
+    # Only the header counts, and only the shape of one: nothing else of it is ever used.
+    place = trace.parse(found.get(TRACE, ""))
+    event.trace = place.header() if place is not None else ""
     known = event.type in events_pb2.EventType.values()
     if known and subject != topology.subject_of(event.type):
         raise BadMessageError("subject")

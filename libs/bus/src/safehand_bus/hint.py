@@ -12,7 +12,8 @@ from collections.abc import Callable, Sequence
 from nats.aio.msg import Msg
 
 from safehand_bus import topology
-from safehand_bus.connection import Connection, Counters, NatsLink, keep_running
+from safehand_bus.connection import Connection, Counters, keep_running
+from safehand_bus.link import NatsLink
 from safehand_bus.pull import pull
 
 

@@ -15,6 +15,7 @@ from nats.js.api import (
     AckPolicy,
     ConsumerConfig,
     DeliverPolicy,
+    DiscardPolicy,
     RetentionPolicy,
     StorageType,
     StreamConfig,
@@ -22,28 +23,40 @@ from nats.js.api import (
 from nats.js.errors import NotFoundError
 
 from safehand_bus import topology
-from safehand_bus.connection import Connection, Counters, NatsLink, connect
+from safehand_bus.connection import Connection, Counters, connect
 from safehand_bus.envelope import MAX_EVENT_BYTES
+from safehand_bus.link import NatsLink
 
 ACK_WAIT_S: Final = 2.0
 """A message whose reader died comes again after this; being handled twice is harmless."""
 MAX_ACK_PENDING: Final = 1024
 """Messages that may be in a reader's hands at one time."""
+MAX_AGE_S: Final = 7 * 86_400
+"""The stream keeps a week, so that a service that was off over a long weekend reads it like any
+other. Older events are harmless to lose: the database is the truth, a gap is fetched by gRPC."""
+MAX_BYTES: Final = 4 * 1024**3
+"""Some ten million events: a flood ends here and not at the end of the disk, oldest first."""
+DUPLICATE_WINDOW_S: Final = 120
+"""How long the server knows a message id again; longer than a publish is tried."""
 MAX_MESSAGE_BYTES: Final = MAX_EVENT_BYTES + 2048
 """An event and its headers."""
 
 
-def stream_config(stream: topology.Stream) -> StreamConfig:
-    """Kept on file, nothing discarded, nothing deletable over the wire."""
+def stream_config(stream: topology.Stream, *, replicas: int = 1) -> StreamConfig:
+    """On file for a week, nothing deletable over the wire; ``replicas``: nodes of a cluster."""
     return StreamConfig(
         name=stream.name,
         subjects=[stream.subjects],
         retention=RetentionPolicy.LIMITS,
         storage=StorageType.FILE,
+        max_age=MAX_AGE_S,
+        max_bytes=MAX_BYTES,
+        discard=DiscardPolicy.OLD,
+        duplicate_window=DUPLICATE_WINDOW_S,
         max_msg_size=MAX_MESSAGE_BYTES,
         deny_delete=True,
         deny_purge=True,
-        num_replicas=1,
+        num_replicas=replicas,
     )
 
 

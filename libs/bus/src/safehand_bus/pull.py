@@ -39,9 +39,18 @@ class StalledError(Exception):
 
 
 async def pull(
-    connection: Connection, stream: str, durable: str, handle: Handler, stopping: asyncio.Event
+    connection: Connection,
+    stream: str,
+    durable: str,
+    handle: Handler,
+    stopping: asyncio.Event,
+    *,
+    alive: Callable[[], None] = lambda: None,
 ) -> None:
-    """Hand messages of one consumer to ``handle`` until ``stopping``; raises when it cannot."""
+    """Hand messages of one consumer to ``handle`` until ``stopping``; raises when it cannot.
+
+    ``alive`` is called for whatever the server sends: the request stands.
+    """
     queue: asyncio.Queue[Msg] = asyncio.Queue()
     reply = connection.client.new_inbox()
     subscription = await connection.client.subscribe(reply, cb=queue.put)
@@ -66,6 +75,8 @@ async def pull(
             asked = clock()
             batch = await _next(queue, ended)
             rush = rush + 1 if clock() - asked < PAUSE_S else 0
+            if batch:
+                alive()
             messages = [message for message in batch if not _status(message)]
             left -= len(messages)
             for message in batch:

@@ -36,6 +36,10 @@ STREAMS: Final = (
 )
 """A durable consumer is named after the service that reads it."""
 
+ACCOUNT: Final = "APP"
+"""The account of everyone in ``USERS``; streams live in it."""
+SYSTEM_ACCOUNT: Final = "SYS"
+"""The server's own account. It has no user, so nobody can reach it."""
 PROVISIONER: Final = "provision"
 """The user who makes streams and consumers; no service may."""
 USERS: Final = ("consent", "referral", "notify", PROVISIONER)
@@ -66,7 +70,7 @@ def inbox_prefix(user: str) -> str:
 def may_publish(user: str) -> list[str]:
     """The subjects that ``user`` may publish to, requests and acknowledgements included."""
     if user == PROVISIONER:
-        return ["$JS.API.>"]
+        return [subject for stream in STREAMS for subject in _may_provision(stream)]
     allowed: list[str] = []
     for stream in STREAMS:
         if stream.source == user:
@@ -81,6 +85,22 @@ def may_publish(user: str) -> list[str]:
                 f"$JS.ACK.{stream.name}.{user}.>",
             ]
     return allowed
+
+
+def _may_provision(stream: Stream) -> list[str]:
+    """Make, change and look at a stream of ours and its consumers; delete or read nothing."""
+    name = stream.name
+    return [
+        f"$JS.API.STREAM.INFO.{name}",
+        f"$JS.API.STREAM.CREATE.{name}",
+        f"$JS.API.STREAM.UPDATE.{name}",
+        f"$JS.API.CONSUMER.LIST.{name}",
+        *(
+            f"$JS.API.CONSUMER.{verb}.{name}.{durable}"
+            for durable in stream.durables
+            for verb in ("CREATE", "DURABLE.CREATE", "INFO")
+        ),
+    ]
 
 
 def may_subscribe(user: str) -> list[str]:

@@ -13,12 +13,19 @@ from pathlib import Path
 from typing import Final
 
 from safehand_core import logs
-from safehand_store.engine import open_engine
+from safehand_core.clock import SystemClock
+from safehand_core.errors import SafehandError
+from safehand_store import outbox
+from safehand_store.engine import begin_read, database_errors, open_engine
+from safehand_store.location import Location
+from safehand_telemetry.gauges import watch
 from sqlalchemy import Engine
 
-from safehand_bus.connection import NatsLink, wait_any
+from safehand_bus.connection import wait_any
 from safehand_bus.hint import HintConsumer
+from safehand_bus.link import NatsLink
 from safehand_bus.loop_thread import LoopThread, Started
+from safehand_bus.measures import relayed
 from safehand_bus.relay import Relay
 from safehand_bus.wake import WakeListener, Waker
 
@@ -32,7 +39,7 @@ class Worker:
     """The loops of one worker process, runnable in a thread.
 
     Args:
-        database: the service's SQLite file. The api process makes it; it is waited for.
+        database: the service's database. Until it has its tables it is waited for.
         source: the service's name, whose outbox it is.
         link: the bus, as user ``source``.
         wake_path: socket on which the api process wakes the relay.
@@ -43,7 +50,7 @@ class Worker:
     def __init__(
         self,
         *,
-        database: Path,
+        database: Location,
         source: str,
         link: NatsLink,
         wake_path: Path,
@@ -58,12 +65,13 @@ class Worker:
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Run until ``stopping`` is set."""
-        while not self._database.is_file() and not stopping.is_set():
+        while not _there(self._database) and not stopping.is_set():
             await wait_any(stopping, timeout_s=WAIT_FOR_DATABASE_S)
         if stopping.is_set():
             return
         with _opened(self._database) as engine, WakeListener(self._wake_path) as wake:
             relay = Relay(engine, self._source, self._link, wake=wake)
+            watch("relay", SystemClock(), [relayed(relay.counters)])
             loops = [relay.run(stopping)]
             waker = Waker(self._hint_wake_path) if self._hint_wake_path else None
             if waker is not None:
@@ -93,7 +101,7 @@ class Worker:
 
 def run_worker(
     *,
-    database: Path,
+    database: Location,
     source: str,
     link: NatsLink,
     wake_path: Path,
@@ -119,8 +127,19 @@ def run_worker(
     asyncio.run(main())
 
 
+def _there(database: Location) -> bool:
+    if isinstance(database, Path):
+        return database.is_file()
+    try:
+        with _opened(database) as engine, begin_read(engine) as db:
+            outbox.head(db)
+    except database_errors(SafehandError):
+        return False
+    return True
+
+
 @contextlib.contextmanager
-def _opened(database: Path) -> Iterator[Engine]:
+def _opened(database: Location) -> Iterator[Engine]:
     engine = open_engine(database)
     try:
         yield engine

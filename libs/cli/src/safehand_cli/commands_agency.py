@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 from safehand_client import agreement
+from safehand_core.errors import SafehandError
+from safehand_core.reasons import Reason
 from safehand_core.words import CATEGORIES, PURPOSES
 from safehand_formats.signing import identity_key_id
 
@@ -130,3 +132,54 @@ def publish_key(
         {"kid": record.kid, "sequence": record.sequence, "not_after": record.not_after},
         f"key {record.sequence}: {record.kid}",
     )
+
+
+@app.command("rotate-key")
+@command
+def rotate_key(
+    agency: Annotated[str, typer.Argument(help="Agency id.")],
+    old: Annotated[str, typer.Option(help="Fingerprint of the key that is pinned now.")],
+    key_file: Annotated[Path, typer.Option("--key", help="Its new public identity key, 64 hex.")],
+    fingerprint: Annotated[
+        str, typer.Option(help="The new fingerprint, typed from another channel.")
+    ],
+    overlap_days: Annotated[
+        int, typer.Option(help="Days for which the old key holds too, at most 90.")
+    ] = 14,
+) -> None:
+    """Pin an agency's next identity key (--as consent)."""
+    key = read_hex(key_file)
+    if identity_key_id(key) != _typed(fingerprint):
+        raise SafehandError(Reason.SIGNATURE_INVALID, "the fingerprint is of another key")
+    answer = context.operator().rotate_agency_key(
+        agency, _typed(old), key, overlap_days * 24 * 3600
+    )
+    emit(
+        {
+            "agency": agency,
+            "old": _typed(old),
+            "fingerprint": answer.fingerprint,
+            "old_ends_at": answer.old_ends_at.seconds,
+        },
+        f"{agency}: old key {_typed(old)}\n  holds until {answer.old_ends_at.ToDatetime()} UTC\n"
+        f"new key {answer.fingerprint}\n  holds from now on",
+    )
+
+
+@app.command("revoke-key")
+@command
+def revoke_key(
+    agency: Annotated[str, typer.Argument(help="Agency id.")],
+    fingerprint: Annotated[str, typer.Option(help="Fingerprint of the key that was stolen.")],
+) -> None:
+    """Refuse everything that is signed by an agency's key, at once (--as consent)."""
+    left = context.operator().revoke_agency_key(agency, _typed(fingerprint))
+    emit(
+        {"agency": agency, "fingerprint": _typed(fingerprint), "keys_left": left},
+        f"{agency}: refused from now on; it has {left} other keys",
+    )
+
+
+def _typed(fingerprint: str) -> str:
+    """A fingerprint as people write it: with spaces, colons, capitals."""
+    return fingerprint.replace(" ", "").replace(":", "").lower()

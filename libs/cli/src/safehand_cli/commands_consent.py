@@ -16,7 +16,7 @@ from safehand_client import SurvivorClient
 from safehand_core.reasons import TABLE, Reason
 from safehand_core.words import CATEGORIES, CONSENT_GIVEN_HOW, CONSENT_PRESENT, PURPOSES
 
-from safehand_cli import context
+from safehand_cli import commands_asks, commands_helpers, commands_recorded, context
 from safehand_cli.context import command, each_of, emit, one_of, secret, words
 
 app = typer.Typer(no_args_is_help=True)
@@ -57,6 +57,10 @@ def _view(item: consent_pb2.GrantView) -> dict[str, object]:
         "expires_at": item.terms.expires_at.seconds,
         "erase_by": item.terms.erase_by.seconds,
         "final_at": item.final_at.seconds if item.HasField("final_at") else None,
+        "end_cause": item.end_cause,
+        "recorded_by": item.recorded_by,
+        "confirm_by": item.confirm_by.seconds if item.HasField("confirm_by") else None,
+        "cosign_by": item.cosign_by.seconds if item.HasField("cosign_by") else None,
     }
 
 
@@ -70,6 +74,20 @@ def _text(item: consent_pb2.GrantView) -> str:
         line += f", to be erased by {day(item.terms.erase_by)}"
     if item.state == consent_pb2.GRANT_STATE_STOPPED and item.HasField("final_at"):
         line += f"\n  stopped; can be undone until {day(item.final_at)}"
+    if item.recorded_by:
+        line += (
+            f"\n  {item.recorder_ref} of {item.recorded_by} wrote it for you ({item.medium}) on "
+            f"{day(item.issued_at)}"
+        )
+    if item.state == consent_pb2.GRANT_STATE_ACTIVE and item.HasField("confirm_by"):
+        line += (
+            f"\n  Is it right? consent confirm {item.grant} --reply yes|no|not-sure; "
+            f"it lapses on {day(item.confirm_by)}"
+        )
+    if item.state == consent_pb2.GRANT_STATE_ACTIVE and item.HasField("cosign_by"):
+        line += f"\n  nothing is shared before your guardian signs, by {day(item.cosign_by)}"
+    if item.end_cause == "invalidated":
+        line += "\n  ended for good: it was no consent"
     return line
 
 
@@ -253,3 +271,8 @@ def receipt(grant: Grant, card_file: CardFile = None, pin_file: PinFile = None) 
         "\n".join(f"{line.index:>6}  {line.kind.name}" for line in lines)
         + "\nevery proof holds, every line opens, no gap, nothing behind a stop",
     )
+
+
+commands_asks.add_to(app)
+commands_recorded.add_to(app)
+commands_helpers.add_to(app)

@@ -14,6 +14,7 @@ from safehand_ledger.reanchor import reanchor as reanchor_ledger
 from safehand_ledger.report import Report
 from safehand_ledger.vectors import run_vectors
 from safehand_store.engine import open_engine
+from safehand_store.location import Location, locate
 
 from safehand_cli import context, verdict
 from safehand_cli.context import EXIT_WRONG, command, emit, read_text
@@ -30,6 +31,21 @@ VkeyFile = Annotated[
         "--vkey", help=f"File with the pinned vkey; default that of --as, else of {AUDITOR}."
     ),
 ]
+
+
+Database = Annotated[
+    str | None,
+    typer.Option(help="Consent's database: a file, or postgresql://…; default the sandbox's."),
+]
+PasswordFile = Annotated[
+    Path | None, typer.Option(help="File with the password for a database URL.")
+]
+
+
+def _located(database: str | None, password_file: Path | None) -> Location:
+    if database is None:
+        return verdict.ledger_database(_sandbox())
+    return locate(database, password_file)
 
 
 def _sandbox() -> Sandbox:
@@ -76,14 +92,13 @@ def verify(
 @app.command()
 @command
 def fsck(
-    database: Annotated[
-        Path | None, typer.Option(help="Consent's database; default the sandbox's.")
-    ] = None,
+    database: Database = None,
+    password_file: PasswordFile = None,
     vkey: VkeyFile = None,
     anchor: Annotated[Path | None, typer.Option(help="The anchor file.")] = None,
 ) -> None:
     """Rebuild the whole ledger from its leaves and compare everything, read-only."""
-    path = database or verdict.ledger_database(_sandbox())
+    path = _located(database, password_file)
     if anchor is None and database is None:
         anchor = verdict.anchor_file(_sandbox())
     _finish(fsck_ledger(path, _read_vkey(vkey), anchor), "fsck")
@@ -92,15 +107,18 @@ def fsck(
 @app.command()
 @command
 def reanchor(
-    database: Annotated[Path, typer.Option(help="Consent's database, its newest copy.")],
+    database: Annotated[
+        str, typer.Option(help="Consent's database, its newest copy: a file or a URL.")
+    ],
     anchor: Annotated[Path, typer.Option(help="The anchor file that is lost for good.")],
     vkey: VkeyFile = None,
+    password_file: PasswordFile = None,
 ) -> None:
     """Write a lost anchor file anew, after a whole fsck. It gives up what the old one knew.
 
     Refused while an anchor file is there. First make sure that the database is the newest.
     """
-    size = reanchor_ledger(database, anchor, _read_vkey(vkey))
+    size = reanchor_ledger(locate(database, password_file), anchor, _read_vkey(vkey))
     emit({"size": size, "anchor": str(anchor)}, f"{anchor} now says: {size} entries")
 
 
@@ -121,13 +139,12 @@ def audit(
 @command
 def export(
     openings: Annotated[Path, typer.Option(help="A new or empty directory.")],
-    database: Annotated[
-        Path | None, typer.Option(help="Consent's database; default the sandbox's.")
-    ] = None,
+    database: Database = None,
+    password_file: PasswordFile = None,
     vkey: VkeyFile = None,
 ) -> None:
     """Write every leaf, proof and opening, all against one checkpoint. Reads only."""
-    engine = open_engine(database or verdict.ledger_database(_sandbox()), read_only=True)
+    engine = open_engine(_located(database, password_file), read_only=True)
     try:
         count = export_ledger(engine, openings, vkey=_read_vkey(vkey))
     finally:

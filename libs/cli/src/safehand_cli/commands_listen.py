@@ -23,6 +23,10 @@ def _say(error: SafehandError, seconds: float) -> None:
 def listen(
     after: Annotated[int, typer.Option(help="The last cursor that you dealt with.")] = 0,
     count: Annotated[int, typer.Option(help="Stop after this many; 0 means never.")] = 0,
+    acknowledge: Annotated[
+        bool,
+        typer.Option(help="Say of each that it was dealt with, as soon as it is printed."),
+    ] = False,
 ) -> None:
     """Follow our events: ids and types only, never content.
 
@@ -44,6 +48,8 @@ def listen(
                 },
                 f"{delivery.cursor:>6}  {word:<28} {event.resource}",
             )
+            if acknowledge:
+                client.acknowledge_deliveries(delivery.cursor)
             seen += 1
             if count and seen >= count:
                 return

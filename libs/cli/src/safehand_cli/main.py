@@ -18,10 +18,15 @@ COMMANDS: Final = {
     "agency": "Keys, fingerprints, sharing protocols.",
     "subject": "Paper cards.",
     "consent": "Grant, stop, resume, see, check (--as her).",
+    "slip": "What she keeps: plain words and a check code.",
+    "explain": "Why something is allowed or refused, rule by rule.",
     "referral": "Send, fetch, open, answer.",
     "listen": "Follow our events: ids and types only.",
-    "keys": "Release keys and the clock (--as consent).",
+    "stops": "Agencies that have not acknowledged a stop (--as notify).",
+    "bus": "Dead letters and replay (--as notify, consent, referral).",
+    "keys": "Consent's keys and clock (--as consent); our recipient keys (--as an agency).",
     "ledger": "Check everything, offline.",
+    "database": "PostgreSQL: schema and roles.",
 }
 """Each lives in the module ``commands_<name>``, imported when it is called: a check of files
 should not wait for a network stack."""

@@ -15,11 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from cryptography import x509
+from safehand_bus.link import SERVER_NAME
 from safehand_client import Addresses, Party
 from safehand_core.errors import SafehandError
 from safehand_core.reasons import Reason
 from safehand_rpc.ca import DevCa
 from safehand_rpc.identity import TRUST_DOMAIN
+from safehand_store.location import Location, locate
 
 SERVICES: Final = ("consent", "referral", "notify")
 AGENCIES: Final = {
@@ -50,8 +53,28 @@ class Sandbox:
         """The running service's certificate; ``tls/`` beside it is its operator's."""
         return self.party_dir(name) / "service-tls"
 
+    @property
+    def nats_tls(self) -> Path:
+        """The bus's own certificate."""
+        return self.root / "nats" / "tls"
+
     def data(self, name: str) -> Path:
         return self.party_dir(name) / "data"
+
+    def database(self, service: str) -> Location:
+        """Its SQLite file, unless ``database.url`` in the party's folder names another."""
+        named = self.database_url(service)
+        return locate(named) if named else self.data(service) / f"{service}.sqlite3"
+
+    def database_url(self, service: str) -> str:
+        """What ``database.url`` says; "" where there is none."""
+        file = self.party_dir(service) / "database.url"
+        return file.read_text(encoding="utf-8").strip() if file.exists() else ""
+
+    def name_database(self, service: str, url: str) -> None:
+        """Let the service use the PostgreSQL database ``url``, from its next start on."""
+        self._private(self.party_dir(service))
+        (self.party_dir(service) / "database.url").write_text(url + "\n", encoding="utf-8")
 
     def logs(self, name: str) -> Path:
         return self.root / "logs" / f"{name}.log"
@@ -80,6 +103,10 @@ class Sandbox:
             self._issue(authority, self.party_dir(service) / "tls", f"operator/{service}")
             self._private(self.data(service))
             self._private(self.party_dir(service) / "keys")
+        if not (self.nats_tls / "cert.pem").exists():
+            # A name and no SPIFFE id: no gRPC server takes the bus for anybody.
+            self._private(self.nats_tls.parent)
+            authority.issue_raw(self.nats_tls, [x509.DNSName(SERVER_NAME)])
         for agency in AGENCIES:
             self._issue(authority, self.party_dir(agency) / "tls", f"agency/{agency}")
         self._issue(authority, self.party_dir("her") / "tls", "service/portal")

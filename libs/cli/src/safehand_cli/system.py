@@ -13,6 +13,7 @@ from typing import Final
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from safehand_bus.link import BusTls
 from safehand_bus.server import NatsServer
 from safehand_client import Addresses
 from safehand_core.errors import SafehandError
@@ -59,7 +60,7 @@ class System:
         }
         self._say = say
         self._ports: dict[str, int] = {}
-        self.nats = NatsServer(sandbox.root / "nats")
+        self.nats = NatsServer(sandbox.root / "nats", tls=BusTls.in_dir(sandbox.nats_tls))
 
     def start(self) -> Addresses:
         """Start everything; returns once every process serves."""
@@ -150,6 +151,9 @@ class System:
             "LISTEN": f"127.0.0.1:{self._ports.get(service, 0)}",
             "NATS_URL": self.nats.url,
             "NATS_SEED_FILE": str(self._seed_file(service)),
+            "DATABASE_URL": sandbox.database_url(service),
+            # On this machine only; the port is in <service>-<process>.metrics beside the database.
+            "METRICS_LISTEN": "127.0.0.1:0",
         }
         if service == "consent":
             values["ANCHOR"] = str(home / "anchor" / "ledger.anchor")

@@ -12,14 +12,15 @@ from safehand_ledger.audit import audit
 from safehand_ledger.export import export
 from safehand_ledger.fsck import fsck
 from safehand_store.engine import open_engine
+from safehand_store.location import Location
 
 from safehand_cli.sandbox import Sandbox
 from safehand_cli.story import Step
 
 
-def ledger_database(sandbox: Sandbox) -> Path:
+def ledger_database(sandbox: Sandbox) -> Location:
     """Consent's database: the ledger is in it."""
-    return sandbox.data("consent") / "consent.sqlite3"
+    return sandbox.database("consent")
 
 
 def anchor_file(sandbox: Sandbox) -> Path:

@@ -14,11 +14,16 @@ from safehand_core.reasons import Reason
 from safehand_formats.answer import Answer, SignedAnswer
 from safehand_formats.manifest import SignedManifest
 
+from safehand_client._internal.asking import Asking
 from safehand_client._internal.calls import DEADLINE_S
+from safehand_client._internal.explaining import Explaining
+from safehand_client._internal.key_life import KeyLife
 from safehand_client._internal.keys import CLOSED
-from safehand_client._internal.opening import Fetched, Opening
+from safehand_client._internal.opening import Fetched
 from safehand_client._internal.pending import PASSING, Statement
-from safehand_client._internal.sending import Sending
+from safehand_client._internal.recording import Recording
+from safehand_client._internal.resealing import Resealing
+from safehand_client._internal.stopping import Stopping
 
 RECONNECT_S: Final = 0.2
 """Seconds before a stream that ended is begun again; doubled each time up to RECONNECT_MAX_S."""
@@ -29,7 +34,7 @@ AWAY: Final = frozenset(
 """How a stream ends when its service goes away."""
 
 
-class AgencyClient(Sending, Opening):
+class AgencyClient(Resealing, KeyLife, Asking, Explaining, Recording, Stopping):
     """What one agency can do. Safe to share between threads."""
 
     def accept(self, referral: Fetched | str) -> referral_pb2.Referral:
@@ -160,6 +165,19 @@ class AgencyClient(Sending, Opening):
                 yield answer.delivery
         finally:
             stream.cancel()
+
+    def acknowledge_deliveries(self, up_to: int) -> int:
+        """Say that everything up to the cursor ``up_to`` was dealt with, not only read.
+
+        Do it after acting, above all on a stop: until then the operator is told to phone us.
+        Returns the highest cursor that we ever acknowledged.
+        """
+        return self.stubs.notify.AcknowledgeDeliveries(
+            notify_pb2.AcknowledgeDeliveriesRequest(
+                request_id=ids.new_request_id(self._entropy), up_to=up_to
+            ),
+            timeout=DEADLINE_S,
+        ).acknowledged
 
     def deliveries(self, after: int = 0) -> list[notify_pb2.Delivery]:
         """One page of the same, for who prefers to ask."""

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from safehand.consent.v1 import consent_pb2
-from safehand.referral.v1 import directory_pb2
+from safehand.consent.v1 import consent_pb2, keys_pb2
+from safehand.notify.v1 import notify_pb2
+from safehand.referral.v1 import directory_pb2, referral_pb2
 from safehand_core import ids
 from safehand_core.entropy import Entropy, SystemEntropy
 
 from safehand_client._internal.calls import DEADLINE_S, Stubs, dial
 from safehand_client.party import Addresses, Party
 
-IMPORT_DEADLINE_S = 55.0
-"""Seconds for a directory import: below the servers' limit of 60."""
+LONG_DEADLINE_S = 55.0
+"""Seconds for a directory import or a roll: below the servers' limit of 60."""
 
 
 class OperatorClient:
@@ -46,10 +47,56 @@ class OperatorClient:
         ).fingerprint
 
     def roll_keys(self) -> consent_pb2.RollKeysResponse:
-        """Replace the release KEK and destroy the old one."""
+        """Replace the release KEK and destroy the old one.
+
+        With very many live keys it takes longer than any call may: it then goes on without us.
+        """
         return self.stubs.consent.RollKeys(
             consent_pb2.RollKeysRequest(request_id=ids.new_request_id(self._entropy)),
+            timeout=LONG_DEADLINE_S,
+        )
+
+    def rotate_token_key(self, *, stolen: bool = False) -> keys_pb2.TokenKey:
+        """Make consent's next token key before its time; ``stolen``: it holds at once, alone."""
+        return self.stubs.keys.RotateTokenKey(
+            keys_pb2.RotateTokenKeyRequest(
+                request_id=ids.new_request_id(self._entropy), stolen=stolen
+            ),
             timeout=DEADLINE_S,
+        ).key
+
+    def rotate_agency_key(
+        self, agency: str, old_fingerprint: str, identity_key: bytes, overlap_s: int | None = None
+    ) -> keys_pb2.RotateAgencyKeyResponse:
+        """Pin an agency's next identity key at consent; the old one holds for ``overlap_s``
+        seconds too (None: 14 days)."""
+        request = keys_pb2.RotateAgencyKeyRequest(
+            request_id=ids.new_request_id(self._entropy),
+            agency=agency,
+            old_fingerprint=old_fingerprint,
+            identity_key=identity_key,
+        )
+        if overlap_s is not None:
+            request.overlap.FromSeconds(overlap_s)
+        return self.stubs.keys.RotateAgencyKey(request, timeout=DEADLINE_S)
+
+    def revoke_agency_key(self, agency: str, fingerprint: str) -> int:
+        """Have consent believe nothing under a key any more; how many keys the agency has left."""
+        return self.stubs.keys.RevokeAgencyKey(
+            keys_pb2.RevokeAgencyKeyRequest(
+                request_id=ids.new_request_id(self._entropy),
+                agency=agency,
+                fingerprint=fingerprint,
+            ),
+            timeout=DEADLINE_S,
+        ).keys_left
+
+    def waiting_stops(self) -> list[notify_pb2.WaitingStops]:
+        """Agencies that have not acknowledged a stop, the oldest first (notify's operator)."""
+        return list(
+            self.stubs.notify.GetWaitingStops(
+                notify_pb2.GetWaitingStopsRequest(), timeout=DEADLINE_S
+            ).agencies
         )
 
     def confirm_clock(self) -> consent_pb2.ConfirmClockResponse:
@@ -88,7 +135,7 @@ class OperatorClient:
                 ],
                 skip_bad=skip_bad,
             ),
-            timeout=IMPORT_DEADLINE_S,
+            timeout=LONG_DEADLINE_S,
         )
 
     def set_service_needs(self, service: str, categories: Sequence[str]) -> list[str]:
@@ -102,4 +149,52 @@ class OperatorClient:
                 ),
                 timeout=DEADLINE_S,
             ).categories
+        )
+
+    def replay_events(self, service: str, from_sequence: int) -> tuple[int, int]:
+        """Have ``consent``'s or ``referral``'s events published on the bus again.
+
+        Returns the replay's number, and the last event's. Raises NOT_FOUND for a place behind it.
+        """
+        request_id = ids.new_request_id(self._entropy)
+        if service == "consent":
+            answer = self.stubs.consent.ReplayEvents(
+                consent_pb2.ReplayEventsRequest(request_id=request_id, from_sequence=from_sequence),
+                timeout=DEADLINE_S,
+            )
+            return answer.round, answer.last_sequence
+        other = self.stubs.referral.ReplayEvents(
+            referral_pb2.ReplayEventsRequest(request_id=request_id, from_sequence=from_sequence),
+            timeout=DEADLINE_S,
+        )
+        return other.round, other.last_sequence
+
+    def dead_letters(self) -> list[notify_pb2.DeadLetter]:
+        """Everything that notify set aside and that is still open."""
+        found: list[notify_pb2.DeadLetter] = []
+        token = ""
+        while True:
+            page = self.stubs.notify.ListDeadLetters(
+                notify_pb2.ListDeadLettersRequest(page_token=token), timeout=DEADLINE_S
+            )
+            found += page.letters
+            token = page.next_page_token
+            if not token:
+                return found
+
+    def dead_letter(self, number: int) -> notify_pb2.DeadLetter:
+        """One of them, whatever its state; raises NOT_FOUND."""
+        return self.stubs.notify.GetDeadLetter(
+            notify_pb2.GetDeadLetterRequest(letter=number), timeout=DEADLINE_S
+        ).letter
+
+    def replay_dead_letters(self, numbers: Sequence[int] = ()) -> list[notify_pb2.DeadLetter]:
+        """Have these (none: all that are open) tried again; as they are now."""
+        return list(
+            self.stubs.notify.ReplayDeadLetters(
+                notify_pb2.ReplayDeadLettersRequest(
+                    request_id=ids.new_request_id(self._entropy), numbers=numbers
+                ),
+                timeout=DEADLINE_S,
+            ).letters
         )

@@ -6,13 +6,12 @@ short session in memory and nothing else.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, cast
 
 from google.protobuf.timestamp_pb2 import Timestamp
-from safehand.consent.v1 import consent_pb2
+from safehand.consent.v1 import consent_pb2, explain_pb2
 from safehand_core import ids
 from safehand_core.entropy import Entropy, SystemEntropy
 from safehand_core.errors import SafehandError
@@ -25,13 +24,11 @@ from safehand_formats.note import NoteVerifier
 from safehand_formats.proof import TlogProof
 
 from safehand_client._internal.calls import DEADLINE_S, Stubs, dial
+from safehand_client._internal.her_helpers import HerHelpers
+from safehand_client._internal.her_word import HerWord
+from safehand_client._internal.notice import NOTICE_SHA256
+from safehand_client._internal.questions import Questions
 from safehand_client.party import Addresses, Party
-
-NOTICE_V1: Final = (
-    "You choose what is shared, with whom, for what and until when. You can stop it at any time, "
-    "with your card and PIN, or through any worker. Saying no or stopping never takes help away."
-)
-"""The notice whose hash a grant pins. A changed text is a new notice with a new hash."""
 
 NEEDS_LIVE: Final = frozenset({Kind.REFER, Kind.DISCLOSE})
 """Entries that may not stand behind a stop."""
@@ -47,7 +44,7 @@ class ReceiptLine:
     body: dict[str, object]
 
 
-class SurvivorClient:
+class SurvivorClient(Questions, HerWord, HerHelpers):
     """One signed-in person."""
 
     def __init__(
@@ -107,7 +104,7 @@ class SurvivorClient:
             recipient_agency=recipient,
             purpose=purpose,
             categories=sorted(set(categories)),
-            notice_sha256=hashlib.sha256(NOTICE_V1.encode()).hexdigest(),
+            notice_sha256=NOTICE_SHA256,
             language=language,
             given_how=given_how,
             present=present,
@@ -174,6 +171,13 @@ class SurvivorClient:
             if not token:
                 return out
 
+    def explain_sharing(self, grant: str, category: str) -> explain_pb2.ExplainSharingResponse:
+        """Whether one kind of her information can be opened under a grant now, and why."""
+        return self.stubs.consent.ExplainSharing(
+            explain_pb2.ExplainSharingRequest(session=self.session, grant=grant, category=category),
+            timeout=DEADLINE_S,
+        )
+
     def receipt(self, grant: str) -> consent_pb2.GetReceiptResponse:
         """Her receipt: the grant's secret and every leaf of it, opened."""
         return self.stubs.consent.GetReceipt(
@@ -182,7 +186,7 @@ class SurvivorClient:
 
     def verified_receipt(self, grant: str) -> list[ReceiptLine]:
         """Her receipt, checked: every proof, every opening, every tag, no gap in any counter,
-        nothing sent or opened behind a stop.
+        nothing sent or opened behind a stop, or of what she had taken out.
 
         Raises PROOF_INVALID (``read_receipt``). Checked under the vkey that this party pinned,
         not the one that came with the receipt.
@@ -197,8 +201,9 @@ def read_receipt(
     """The lines of a receipt of ``grant`` in ledger order, and the one head that proves them all.
 
     Raises PROOF_INVALID: a proof, an opening or a tag is wrong, a counter has a gap, a line is out
-    of its order, or something was sent or opened behind a stop or the end. Lines left out at the
-    end of a counter leave no gap: whoever has all leaves finds those (``auditor.check_complete``).
+    of its order, or something was sent or opened behind a stop or the end, or of what she had taken
+    out before. Lines left out at the end of a counter leave no gap: whoever has all leaves finds
+    those (``auditor.check_complete``).
     """
     try:
         return _read(receipt, grant, verifier)
@@ -238,10 +243,43 @@ def _read(
 
 def _require_order(lines: Sequence[ReceiptLine]) -> None:
     live, final = True, False
+    scope = _Scope(lines[0])
     for line in lines:
+        scope.require(line)
         if line.kind in ENDS:
             live, final = False, final or line.kind is not Kind.STOP
         elif line.kind is Kind.RESUME:
             live = not final
         elif line.kind in NEEDS_LIVE and not live:
             raise SafehandError(Reason.PROOF_INVALID, "something was opened behind a stop")
+
+
+class _Scope:
+    """What the consent lets be shared, from one line to the next: it can only shrink."""
+
+    def __init__(self, grant: ReceiptLine) -> None:
+        self._categories, self._end = _names(grant), _number(grant, "expires_at")
+
+    def require(self, line: ReceiptLine) -> None:
+        """Raise PROOF_INVALID for a line that goes beyond what is left at its place."""
+        if line.kind is Kind.NARROW:
+            left, end = _names(line), _number(line, "expires_at")
+            if not left <= self._categories or end > self._end:
+                raise SafehandError(Reason.PROOF_INVALID, "a narrowing that widens")
+            self._categories, self._end = left, end
+        elif line.kind in NEEDS_LIVE:
+            if not _names(line) <= self._categories:
+                raise SafehandError(Reason.PROOF_INVALID, "something was opened that is not in it")
+            if _number(line, "at") >= self._end:
+                raise SafehandError(Reason.PROOF_INVALID, "something was opened after its end")
+
+
+def _names(line: ReceiptLine) -> set[str]:
+    """The categories of a line; its body was checked."""
+    if line.kind is Kind.DISCLOSE:
+        return {cast(str, line.body["category"])}
+    return set(cast("list[str]", line.body["categories"]))
+
+
+def _number(line: ReceiptLine, key: str) -> int:
+    return cast(int, line.body[key])

@@ -82,7 +82,7 @@ class FileKeystore:
         path = self._path(name, _PEM)
         if create and not path.exists():
             fresh = Ed25519PrivateKey.from_private_bytes(self._entropy.bytes(SECRET_BYTES))
-            _write_new(path, fresh.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+            write_new(path, fresh.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
         try:
             key = load_pem_private_key(read_private(path), None)
         except ValueError:
@@ -94,7 +94,7 @@ class FileKeystore:
     def secret(self, name: str, *, create: bool = True) -> bytes:
         path = self._path(name, _RAW)
         if create and not path.exists():
-            _write_new(path, self._entropy.bytes(SECRET_BYTES))
+            write_new(path, self._entropy.bytes(SECRET_BYTES))
         value = read_private(path)
         if len(value) != SECRET_BYTES:
             raise SafehandError(Reason.CONFIG_INVALID, "a secret file has the wrong length")
@@ -103,7 +103,7 @@ class FileKeystore:
     def put_secret(self, name: str, value: bytes) -> None:
         if len(value) != SECRET_BYTES:
             raise SafehandError(Reason.CONFIG_INVALID, "a secret has the wrong length")
-        if not _write_new(self._path(name, _RAW), value):
+        if not write_new(self._path(name, _RAW), value):
             raise SafehandError(Reason.ALREADY_EXISTS, "a key of that name exists")
 
     def destroy(self, name: str) -> None:
@@ -167,8 +167,10 @@ def fsync_directory(directory: Path) -> None:
         os.close(descriptor)
 
 
-def _write_new(path: Path, data: bytes) -> bool:
-    """Write a file that must not exist yet; False where it does (then nothing changes).
+def write_new(path: Path, data: bytes) -> bool:
+    """Write a secret file that must not exist yet; False where it does (then nothing changes).
+
+    Durable when it returns True.
 
     ``link`` fails on an existing name, so that of two processes which both make a key one wins and
     both use the winner's.

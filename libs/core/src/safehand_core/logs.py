@@ -18,6 +18,7 @@ from typing import Any, TextIO, cast
 
 import structlog
 
+from safehand_core import trace
 from safehand_core.errors import SafehandError
 from safehand_core.reasons import Reason
 
@@ -58,6 +59,9 @@ FIELDS: dict[str, Callable[[object], bool]] = {
     "reason": lambda value: value in _REASONS,
     "role": _text(r"agency|oversight|(service|operator):(consent|referral|notify|portal)"),
     "duration_ms": _number,
+    # which trace it belongs to: random numbers, present only where one is recorded
+    "trace_id": _text(r"[0-9a-f]{32}"),
+    "span_id": _text(r"[0-9a-f]{16}"),
     # something failed, or happened again
     "exception": _text(r"[A-Za-z_][A-Za-z0-9_]{0,79}"),
     "setting": _text(r"SAFEHAND_[A-Z0-9_.]{0,80}"),
@@ -182,6 +186,9 @@ def configure(
     def stamp(_: Any, __: str, fields: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
         fields["service"] = service
         fields["process"] = process
+        place = trace.current()
+        if place is not None and place.sampled:
+            fields["trace_id"], fields["span_id"] = place.trace_hex, place.span_hex
         return fields
 
     structlog.configure(

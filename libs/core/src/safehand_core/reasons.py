@@ -32,6 +32,7 @@ class Reason(StrEnum):
     PURPOSE_MISMATCH = "PURPOSE_MISMATCH"
     EXPIRY_INVALID = "EXPIRY_INVALID"
     WINDOW_CLOSED = "WINDOW_CLOSED"
+    RESUME_REFUSED = "RESUME_REFUSED"
     # agreements and keys
     PROTOCOL_MISSING = "PROTOCOL_MISSING"
     AGENCY_UNKNOWN = "AGENCY_UNKNOWN"
@@ -170,6 +171,11 @@ TABLE: dict[Reason, ReasonInfo] = {
         "the time in which this could be undone is over",
         "give a new consent instead",
     ),
+    Reason.RESUME_REFUSED: _r(
+        "PERMISSION_DENIED",
+        "sharing was not resumed for her",
+        "ask her for the word again; she herself can resume with card and PIN",
+    ),
     Reason.PROTOCOL_MISSING: _r(
         "FAILED_PRECONDITION",
         "no live sharing protocol between these agencies covers this",
@@ -248,7 +254,7 @@ TABLE: dict[Reason, ReasonInfo] = {
     Reason.QUOTA_EXCEEDED: _r(
         "RESOURCE_EXHAUSTED",
         "too many of this for now",
-        "keep what you opened in your own record; wait for the time in RetryInfo",
+        "wait for the time in RetryInfo; keep what you opened in your own record",
     ),
     Reason.LEDGER_STARTING: _r(
         "UNAVAILABLE",

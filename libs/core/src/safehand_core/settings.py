@@ -14,9 +14,9 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Final, Literal, Self
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from safehand_core import failpoints
@@ -26,8 +26,12 @@ from safehand_core.reasons import Reason
 CONFIG_VARIABLE = "SAFEHAND_CONFIG"
 """Names the TOML file."""
 
+TRACE_RATIO: Final = 0.1
+"""The default share of traces that is recorded: enough to see what is slow."""
+
 _SECRET_WORDS = re.compile(r"secret|password|passphrase|token|pepper|pin|kek|seed|private|key")
 _PATH_SUFFIXES = ("_file", "_dir")
+_PASSWORD_IN_URL = re.compile(r"://[^/?#@]*:[^/?#]*@")
 
 
 class ServiceSettings(BaseSettings):
@@ -43,6 +47,21 @@ class ServiceSettings(BaseSettings):
 
     profile: Literal["production", "sandbox", "test"] = "production"
     """``sandbox`` turns reflection on; ``test`` alone accepts failpoints."""
+
+    metrics_listen: str = ""
+    """``host:port`` of this process's metrics page; port 0 picks one and writes it to a file in
+    the data directory. Off this machine's own address it is mutual TLS. Empty: no page."""
+    otlp_endpoint: str = ""
+    """Where spans go: ``https://host:port``, or ``http://`` on this machine. Empty: no spans."""
+    otlp_ca_file: Path | None = None
+    """The CA of the collector's certificate, for ``https``."""
+    trace_ratio: float = Field(default=TRACE_RATIO, ge=0, le=1)
+    """The share of traces that is recorded."""
+
+    @field_validator("otlp_ca_file", mode="before")
+    @classmethod
+    def _empty_is_no_file(cls, value: object) -> object:
+        return None if value == "" else value
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
@@ -85,6 +104,9 @@ class ServiceSettings(BaseSettings):
         for variable, value in environ.items():
             if variable.startswith(prefix):
                 values[variable.removeprefix(prefix).lower()] = _from_text(value)
+        for name, value in values.items():
+            if isinstance(value, str) and _PASSWORD_IN_URL.search(value):
+                raise _invalid("a URL holds a password: name a file instead", prefix + name.upper())
         try:
             settings = cls(**values)
         except ValidationError as error:

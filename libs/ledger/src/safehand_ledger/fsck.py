@@ -6,7 +6,6 @@ head. Everything a leaf commits to is compared with its opening, and the bodies 
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import zip_longest
@@ -23,9 +22,9 @@ from safehand_formats.leaf import Leaf, body_commitment
 from safehand_formats.merkle import Frontier
 from safehand_formats.note import NoteVerifier
 from safehand_store import guard
-from safehand_store.engine import begin_read, open_engine
+from safehand_store.engine import begin_read, database_errors, is_postgres, open_engine
+from safehand_store.location import Location
 from sqlalchemy import Connection, Engine, func, select
-from sqlalchemy.exc import SQLAlchemyError
 
 from safehand_ledger import startup, stored
 from safehand_ledger.clockguard import MAX_LEAD_S
@@ -48,14 +47,14 @@ _LEVELS: Final = select(func.min(_NODE.level), func.max(_NODE.level))
 
 
 def fsck(
-    database: Path | Engine,
+    database: Location | Engine,
     vkey: str,
     anchor: Path | None,
     *,
     grant_secrets: Mapping[str, bytes] | None = None,
     clock: Clock | None = None,
 ) -> Report:
-    """Check the ledger in ``database`` (opened read-only when it is a path).
+    """Check the ledger in ``database`` (opened read-only when it is a path or a URL).
 
     ``vkey``: the pinned verifier key. ``anchor``: the anchor file, None to leave it out.
     ``grant_secrets``: grant id to 32-byte secret, to derive tags again. Works beside a running
@@ -68,14 +67,14 @@ def fsck(
         try:
             with begin_read(engine) as connection:
                 found.check(connection, anchor)
-        except (SQLAlchemyError, sqlite3.Error, SafehandError, TypeError, ValueError):
+        except database_errors(SafehandError, TypeError, ValueError):
             # Damage below the tables, or a value of another type than its column's.
             found.problems.add("DATABASE", "-", "the tables cannot be read")
     return found.report()
 
 
 @contextmanager
-def _opened(database: Path | Engine) -> Iterator[Engine]:
+def _opened(database: Location | Engine) -> Iterator[Engine]:
     if isinstance(database, Engine):
         yield database
         return
@@ -111,9 +110,10 @@ class _Fsck:
 
     def check(self, connection: Connection, anchor: Path | None) -> None:
         add = self.problems.add
-        for row in connection.exec_driver_sql("PRAGMA quick_check(3)"):
-            if row[0] != "ok":
-                add("DATABASE", "-", "the file is damaged")
+        if not is_postgres(connection):
+            for row in connection.exec_driver_sql("PRAGMA quick_check(3)"):
+                if row[0] != "ok":
+                    add("DATABASE", "-", "the file is damaged")
         for table in (TABLES.leaf, TABLES.node):
             for name in guard.problems(connection, table):
                 add("GUARD", name, "an append-only trigger is missing")

@@ -24,6 +24,7 @@ class View:
     nodes: dict[tuple[int, int], bytes] = field(default_factory=dict)
     first: int = 0
     entries: list[Entry] = field(default_factory=list)
+    commit_began: float = 0.0
 
     def receipt(self, index: int) -> Receipt:
         entry = self.entries[index - self.first]

@@ -35,16 +35,25 @@ class Lanes(Generic[J]):
             (self._stops if stop else self._others).append(job)
             self._ready.notify()
 
-    def take(self, most: int) -> list[J]:
-        """What waits, stops first, at most ``most``; waits for one. Empty: closed and drained."""
+    def take(self, most: int, within_s: float | None = None) -> list[J] | None:
+        """What waits, stops first, at most ``most``; waits for one. Empty: closed and drained.
+
+        None: nothing came ``within_s`` seconds.
+        """
         with self._ready:
             while not (self._stops or self._others or self._closed):
-                self._ready.wait()
+                if not self._ready.wait(within_s):
+                    return None
             batch: list[J] = []
             for lane in (self._stops, self._others):
                 while lane and len(batch) < most:
                     batch.append(lane.popleft())
             return batch
+
+    def waiting(self) -> tuple[int, int]:
+        """How many stops and how many others wait."""
+        with self._ready:
+            return len(self._stops), len(self._others)
 
     def close(self) -> None:
         """Take no more jobs; what waits is still handed out."""

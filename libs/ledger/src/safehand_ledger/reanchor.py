@@ -7,13 +7,14 @@ from pathlib import Path
 from safehand_core.errors import SafehandError
 from safehand_core.reasons import Reason
 from safehand_store.engine import open_engine
+from safehand_store.location import Location
 
 from safehand_ledger import anchor
 from safehand_ledger.fsck import fsck
 from safehand_ledger.reader import LedgerReader
 
 
-def reanchor(database: Path, anchor_path: Path, vkey: str) -> int:
+def reanchor(database: Location, anchor_path: Path, vkey: str) -> int:
     """Write the anchor file of ``database`` anew, after a whole fsck; returns the size in it.
 
     It gives up what the old anchor knew, so it refuses while one is there, readable or not.

@@ -21,6 +21,8 @@ from safehand_formats.leaf import Leaf
 
 from safehand_ledger.report import Problems
 
+WEAK_WINDOW_S: Final = 72 * 3600
+"""Shortest time, seconds, in which a stop that somebody else made can be undone (DESIGN 3.4)."""
 MAX_TERM_S: Final = 180 * 24 * 3600
 """Longest term of a grant, seconds (PROTOCOL step 5)."""
 
@@ -73,7 +75,7 @@ class Rules:
         self._time = 0
         self._grants: dict[str, _Grant] = {}
         self._keys: dict[str, int] = {}
-        self._refused: set[str] = set()
+        self._answered: set[str] = set()
         self._referrals: dict[str, str] = {}
         self._manifests: dict[str, Body] = {}
         self._replaced: set[str] = set()
@@ -162,12 +164,19 @@ class Rules:
         if "recorded_by" in body:
             other = body["recorded_by"] != body["recipient"]
             self._require(other, "SCOPE", index, "recorded by its own recipient")
+        if "ask" in body:
+            self._answer(index, _text(body, "ask"))
         self._grants[name] = _Grant(body, _names(body, "categories"), expires)
 
     def _refuse(self, index: int, body: Body) -> None:
-        ask = _text(body, "ask")
-        self._require(ask not in self._refused, "ORDER", index, "refused twice")
-        self._refused.add(ask)
+        self._answer(index, _text(body, "ask"))
+        parties = _text(body, "releasing") != _text(body, "recipient")
+        self._require(parties, "SCOPE", index, "releases to itself")
+
+    def _answer(self, index: int, ask: str) -> None:
+        """One question, one answer: a yes or a no."""
+        self._require(ask not in self._answered, "ORDER", index, "a question answered twice")
+        self._answered.add(ask)
 
     def _narrow(self, index: int, grant: _Grant, body: Body) -> None:
         self._require(not grant.ended, "ORDER", index, "narrowed after the end")
@@ -212,8 +221,12 @@ class Rules:
         # Her own stop takes the place of a weaker one; no other follows another.
         over_weak = hers and grant.stop is not None and grant.stop[1]["strength"] == "weak"
         self._require(over_weak or not self._stopped(grant), "ORDER", index, "stopped twice")
-        after = _number(body, "final_at") >= _number(body, "at")
-        self._require(after, "TIME", index, "final before it is a stop")
+        window = _number(body, "final_at") - _number(body, "at")
+        self._require(window >= 0, "TIME", index, "final before it is a stop")
+        self._require(hers or window >= WEAK_WINDOW_S, "TIME", index, "a weak stop with less time")
+        if (given := grant.body) is not None and body["by"] == "worker":
+            end = body.get("agency") in (given["releasing"], given["recipient"])
+            self._require(end, "SCOPE", index, "a worker of neither end")
         grant.stop = (index, body)
 
     def _resume(self, index: int, grant: _Grant, body: Body) -> None:
@@ -226,6 +239,9 @@ class Rules:
             allowed = body["by"] == "self" or grant.stop[1]["strength"] == "weak"
             self._require(allowed, "SCOPE", index, "staff undid her own stop")
         self._require(("agency" in body) == (body["by"] == "staff"), "SCOPE", index, "by whom")
+        if (given := grant.body) is not None and "agency" in body:
+            holds = body["agency"] == given["releasing"]
+            self._require(holds, "SCOPE", index, "staff of another agency")
         two = "agency" not in body or body["worker_ref"] != body["second_ref"]
         self._require(two, "SCOPE", index, "one person is not two")
         grant.stop = None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -14,9 +13,8 @@ from safehand_formats.checkpoint import Checkpoint, open_checkpoint
 from safehand_formats.merkle import EMPTY_ROOT, Frontier
 from safehand_formats.note import NoteSigner, NoteVerifier
 from safehand_store import guard
-from safehand_store.engine import begin_write
+from safehand_store.engine import begin_write, database_errors
 from sqlalchemy import Connection, Engine, func, insert, select
-from sqlalchemy.exc import SQLAlchemyError
 
 from safehand_ledger import anchor, stored
 from safehand_ledger.stored import Head
@@ -51,7 +49,7 @@ def load(engine: Engine, signer: NoteSigner, wall: int, anchor_path: Path) -> Lo
             frontier = _right_edge(connection, head, signer.verifier)
             if check_anchor(connection, head, anchor_path, signer.verifier) < 0:
                 anchor.create(anchor_path, head.note)
-    except (SQLAlchemyError, sqlite3.Error) as error:
+    except database_errors() as error:
         raise SafehandError(Reason.LEDGER_CORRUPT, "the tables cannot be read") from error
     except OSError as error:
         raise SafehandError(Reason.CONFIG_INVALID, "the anchor file cannot be made") from error

@@ -11,9 +11,8 @@ from safehand_formats.bodies import decode_body
 from safehand_formats.kinds import Kind
 from safehand_formats.merkle import NodeAt
 from safehand_formats.opening import Opening
-from safehand_store.engine import driver
+from safehand_store.prepared import Prepared
 from sqlalchemy import Connection, bindparam, select
-from sqlalchemy.dialects import sqlite
 
 from safehand_ledger.tables import HEAD_ID, TABLES
 
@@ -31,10 +30,8 @@ _SELECT_LEAVES: Final = (
 _SELECT_OPENING: Final = select(_OPENING.kind, _OPENING.salt, _OPENING.body).where(
     _OPENING.index == bindparam("at")
 )
-_SELECT_NODE: Final = str(
-    select(_NODE.hash)
-    .where(_NODE.level == bindparam("level"), _NODE.index == bindparam("at"))
-    .compile(dialect=sqlite.dialect())
+_SELECT_NODE: Final = Prepared(
+    select(_NODE.hash).where(_NODE.level == bindparam("level"), _NODE.index == bindparam("at"))
 )
 
 
@@ -98,10 +95,10 @@ def nodes(connection: Connection) -> NodeAt:
     A proof asks for up to 63 by their key, each on the driver's connection: 4 us instead of 60,
     and no longer list that the planner would answer by reading the whole table.
     """
-    raw = driver(connection)
+    ask = _SELECT_NODE.in_order(connection, "level", "at")
 
     def node(level: int, index: int) -> bytes:
-        row = raw.execute(_SELECT_NODE, (level, index)).fetchone()
+        row = ask(level, index).fetchone()
         if row is None:
             raise SafehandError(Reason.LEDGER_CORRUPT, "a subtree is missing")
         value: bytes = row[0]

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from safehand_store import guard
+from safehand_store.columns import Whole
 from sqlalchemy import (
     CheckConstraint,
     Column,
     Connection,
-    Integer,
     LargeBinary,
     MetaData,
     Table,
@@ -43,15 +43,15 @@ def define(metadata: MetaData) -> LedgerTables:
     leaf = Table(
         "ledger_leaf",
         metadata,
-        Column("index", Integer, primary_key=True, autoincrement=False),
+        Column("index", Whole, primary_key=True, autoincrement=False),
         Column("leaf", LargeBinary, CheckConstraint("length(leaf) = 104"), nullable=False),
         sqlite_strict=True,
     )
     opening = Table(
         "ledger_opening",
         metadata,
-        Column("index", Integer, primary_key=True, autoincrement=False),
-        Column("kind", Integer, nullable=False),
+        Column("index", Whole, primary_key=True, autoincrement=False),
+        Column("kind", Whole, nullable=False),
         Column("salt", LargeBinary, CheckConstraint("length(salt) = 32"), nullable=False),
         Column("body", LargeBinary, nullable=False),
         sqlite_strict=True,
@@ -59,8 +59,8 @@ def define(metadata: MetaData) -> LedgerTables:
     node = Table(
         "ledger_node",
         metadata,
-        Column("level", Integer, primary_key=True, autoincrement=False),
-        Column("index", Integer, primary_key=True, autoincrement=False),
+        Column("level", Whole, primary_key=True, autoincrement=False),
+        Column("index", Whole, primary_key=True, autoincrement=False),
         Column("hash", LargeBinary, CheckConstraint("length(hash) = 32"), nullable=False),
         sqlite_with_rowid=False,
         sqlite_strict=True,
@@ -68,11 +68,11 @@ def define(metadata: MetaData) -> LedgerTables:
     head = Table(
         "ledger_head",
         metadata,
-        Column("id", Integer, CheckConstraint("id = 1"), primary_key=True),
-        Column("size", Integer, nullable=False),
+        Column("id", Whole, CheckConstraint("id = 1"), primary_key=True),
+        Column("size", Whole, nullable=False),
         Column("root", LargeBinary, nullable=False),
         Column("note", Text, nullable=False),
-        Column("ledger_time", Integer, nullable=False),
+        Column("ledger_time", Whole, nullable=False),
         sqlite_strict=True,
     )
     guard.append_only(leaf)

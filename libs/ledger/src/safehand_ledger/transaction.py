@@ -84,6 +84,13 @@ class WriterTransaction:
         self.appended.append(index)
         return index
 
+    def leaf_hash(self, index: int) -> bytes:
+        """The hash (32 bytes) of an entry that this batch has appended; raises NOT_FOUND."""
+        place = index - self._pending.size
+        if not 0 <= place < len(self._pending.entries):
+            raise SafehandError(Reason.NOT_FOUND, "not an entry of this transaction")
+        return self._pending.entries[place].leaf_hash
+
     def cite(self, index: int) -> None:
         """Ask for the receipt of an older entry too, as for a repeated request."""
         if not 0 <= index < self._pending.next_index:

@@ -7,19 +7,18 @@ the process, because signing two roots for one size cannot be taken back.
 
 from __future__ import annotations
 
-import fcntl
 import os
-import sqlite3
 import sys
 import threading
+import time
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Generic, NoReturn, TypeVar
 
-from safehand_core import failpoints
+from safehand_core import failpoints, trace
 from safehand_core.clock import Clock
 from safehand_core.entropy import Entropy
 from safehand_core.errors import SafehandError
@@ -27,15 +26,17 @@ from safehand_core.reasons import Reason
 from safehand_formats.checkpoint import Checkpoint
 from safehand_formats.merkle import Frontier
 from safehand_formats.note import NoteSigner
-from safehand_store.engine import begin_read, driver, for_writing
+from safehand_store.engine import begin_read, database_errors, driver, lost
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from safehand_ledger import receipt, rows, startup
 from safehand_ledger.anchor import AnchorFile
 from safehand_ledger.clockguard import ClockGuard
+from safehand_ledger.election import HOLD_S, election
 from safehand_ledger.job import Job, RefusedError, View, finish
 from safehand_ledger.lanes import MAX_WAITING, Lanes
+from safehand_ledger.observer import Observer
 from safehand_ledger.receipt import Receipt
 from safehand_ledger.stored import Head
 from safehand_ledger.transaction import Pending, WriterTransaction
@@ -61,11 +62,13 @@ def exit_process(why: str) -> NoReturn:
 @dataclass(frozen=True, slots=True)
 class Committed(Generic[T]):
     """``value`` is what the operation returned; ``receipts`` holds each entry that it appended or
-    cited, by index, proven under the head that its transaction left."""
+    cited, by index, proven under the head that its transaction left. ``commit_began`` is a time of
+    the monotonic clock: the writer was the only one then."""
 
     value: T
     receipts: dict[int, Receipt]
     head: Head
+    commit_began: float
 
 
 class LedgerWriter:
@@ -86,6 +89,9 @@ class LedgerWriter:
         max_batch: int = MAX_BATCH,
         max_waiting: int = MAX_WAITING,
         fatal: Callable[[str], NoReturn] = exit_process,
+        require_standby: bool = False,
+        monotonic: Callable[[], float] = time.monotonic,
+        observer: Observer | None = None,
     ) -> None:
         self._engine = engine
         self._signer = signer
@@ -99,22 +105,35 @@ class LedgerWriter:
         self._closing = threading.Event()
         self._anchor_due = threading.Event()
         self._threads: list[threading.Thread] = []
-        self._lock_file: int | None = None
+        self._election = election(engine, signer.name, require_standby=require_standby)
+        self._monotonic = monotonic
+        self._observer = observer or Observer()
+        self._elected_at: float | None = None
         self._dead = False
 
     # --- life ---------------------------------------------------------------------------------
+
+    def elect(self) -> bool:
+        """Become the ledger's writer if nobody else is; says whether. ``start`` comes after.
+
+        Raises CONFIG_INVALID where the database may lose what it committed, UNAVAILABLE.
+        """
+        if self._elected_at is None and self._election.elect():
+            self._elected_at = self._monotonic()
+        return self._elected_at is not None
 
     def start(self) -> None:
         """Check what is stored against itself, the key and the anchor, then take operations.
 
         Raises LEDGER_ROLLED_BACK, LEDGER_CORRUPT, or CONFIG_INVALID (a second writer).
         """
-        self._lock_file = _lock(Path(str(self._engine.url.database)))
+        if not self.elect():
+            raise SafehandError(Reason.CONFIG_INVALID, "another process writes this ledger")
         try:
             loaded = startup.load(self._engine, self._signer, self._clock.wall(), self._anchor_path)
             self._anchor = AnchorFile(self._anchor_path, self._signer.verifier)
         except BaseException:
-            self._unlock()
+            self._resign()
             raise
         self._head: Head = loaded.head
         self._frontier: Frontier = loaded.frontier
@@ -122,8 +141,9 @@ class LedgerWriter:
         self._guard = ClockGuard(self._clock, self._head.ledger_time, fresh=fresh)
         delay = 0.0 if fresh else self._start_delay_s
         self._open_at = self._clock.monotonic() + delay
-        # A connection of its own for the writer's life: no pool traffic on the hot path.
-        self._connection: Connection = for_writing(self._engine.connect())
+        # A stop that is answered meanwhile would be answered before the last release of the
+        # process that wrote before this one. On an empty ledger there was none.
+        self._takeover_s = 0.0 if fresh else self._election.takeover_s
         for target, name in ((self._run, "ledger-writer"), (self._follow, "ledger-anchor")):
             thread = threading.Thread(target=target, name=name, daemon=True)
             thread.start()
@@ -138,9 +158,8 @@ class LedgerWriter:
             thread.join()
         if self._threads:
             self._threads.clear()
-            self._connection.close()
             self._anchor.close()
-        self._unlock()
+        self._resign()
 
     def __enter__(self) -> LedgerWriter:
         self.start()
@@ -154,6 +173,11 @@ class LedgerWriter:
     ) -> None:
         self.close()
 
+    @property
+    def _connection(self) -> Connection:
+        # The writer's own for its whole life: no pool traffic on the hot path.
+        return self._election.connection
+
     # --- what callers ask ---------------------------------------------------------------------
 
     @property
@@ -165,6 +189,11 @@ class LedgerWriter:
     def anchored_size(self) -> int:
         """Leaves under the head that is in the anchor file."""
         return self._anchor.size
+
+    @property
+    def waiting(self) -> tuple[int, int]:
+        """How many stops, and how many other operations, wait for the next transaction."""
+        return self._lanes.waiting()
 
     @property
     def now(self) -> int:
@@ -201,12 +230,32 @@ class LedgerWriter:
         """
         if not stop and not housekeeping and (wait := self.starting_for()) > 0:
             raise SafehandError(Reason.LEDGER_STARTING, retry_after_s=wait)
-        job = Job(operation, stop=stop)
-        self._lanes.put(job, stop=stop)
-        job.wait()
+        with self._observer.submitting(stop=stop):
+            # The writer's thread works for the trace of whoever submitted.
+            job = Job(trace.carried(operation), stop=stop)
+            self._lanes.put(job, stop=stop)
+            job.wait()
+        if stop and self._takeover_s:
+            self._outwait_predecessor()
         if job.error is not None:
             raise job.error
         return self._committed(job)
+
+    def require_leaving_in_time(self, committed: Committed[Any]) -> None:
+        """Raise UNAVAILABLE when what ``committed`` released must not be answered any more.
+
+        Another process may have become the writer ``HOLD_S`` ago and answered a stop since.
+        """
+        held = self._monotonic() - committed.commit_began
+        if self._election.takeover_s and held >= HOLD_S:
+            raise SafehandError(Reason.UNAVAILABLE, "the answer would leave too late")
+
+    def _outwait_predecessor(self) -> None:
+        assert self._elected_at is not None  # noqa: S101  started
+        while (left := self._elected_at + self._takeover_s - self._monotonic()) > 0:
+            if self._closing.wait(left):
+                raise SafehandError(Reason.UNAVAILABLE, "the ledger is closing")
+        self._takeover_s = 0.0
 
     def _committed(self, job: Job) -> Committed[Any]:
         view, transaction = job.view, job.transaction
@@ -219,14 +268,21 @@ class LedgerWriter:
             with begin_read(self._engine) as connection:
                 for index in older:
                     receipts[index] = receipt.from_stored(connection, index, head.size, head.note)
-        return Committed(job.value, receipts, view.head)
+        return Committed(job.value, receipts, view.head, view.commit_began)
 
     # --- the writer's thread ------------------------------------------------------------------
 
     def _run(self) -> None:
         batch: list[Job] = []
         try:
-            while batch := self._lanes.take(self._max_batch):
+            while True:
+                taken = self._lanes.take(self._max_batch, self._election.check_every_s)
+                if taken is None:
+                    self._election.check()
+                    continue
+                if not taken:
+                    return
+                batch = taken
                 self._transact(batch)
         except BaseException:
             # Whatever it was, memory and disk may disagree now. Nothing is acknowledged.
@@ -236,13 +292,15 @@ class LedgerWriter:
             with suppress(BaseException):
                 self._fatal("memory and disk may disagree")
             # Only a test's stand-in for the end of the process gets here.
-            self._connection.invalidate()
+            if not self._connection.invalidated:
+                self._connection.invalidate()
             while batch:
                 finish(batch, error=unknown)
-                batch = self._lanes.take(self._max_batch)
+                batch = self._lanes.take(self._max_batch) or []
 
     def _transact(self, batch: list[Job]) -> None:
         """One transaction: 1 run the operations, 2 write, 3 commit, 4 remember, 5 answer."""
+        begun = self._monotonic()
         pending = Pending(self._head.size)
         frontier = self._frontier.copy()
         try:
@@ -256,19 +314,22 @@ class LedgerWriter:
                 return
             view = self._write(pending, frontier, now)
             failpoints.hit("consent.writer.before_commit")
-        except (SafehandError, SQLAlchemyError, sqlite3.Error) as error:
+        except database_errors(SafehandError) as error:
             # Clean: nothing is committed and memory has not moved.
             self._abandon()
             refusal = SafehandError(Reason.UNAVAILABLE, "the ledger could not be written")
             refusal.__cause__ = error
             finish(batch, error=refusal)
             return
+        view = replace(view, commit_began=self._monotonic())
         transaction.commit()  # an error here is an unknown outcome: _run makes it fatal
+        self._election.committed()
         self._frontier, self._head = frontier, view.head
         failpoints.hit("consent.writer.committed")
         for job in done:
             job.view = view
         self._secure(done, view.head)
+        self._observer.committed(len(done), self._monotonic() - begun)
         finish(batch)
 
     def _attempt(self, job: Job, pending: Pending, now: int, alone: bool) -> bool:
@@ -294,36 +355,39 @@ class LedgerWriter:
 
     def _write(self, pending: Pending, frontier: Frontier, now: int) -> View:
         """Leaves, openings, subtrees and the signed head. ``frontier`` moves to the new edge."""
-        old, raw = self._head, driver(self._connection)
+        old = self._head
         ledger_time = max(old.ledger_time, now)
         if not pending.entries:
             if ledger_time == old.ledger_time:
                 return View(old)
             head = Head(old.size, old.root, old.note, ledger_time)
-            rows.swap_head(raw, old, head)
+            rows.swap_head(self._connection, old, head)
             return View(head)
         nodes = {(level, index): value for level, index, value in frontier.nodes()}
         completed: list[tuple[int, int, bytes]] = []
         for entry in pending.entries:
             completed += frontier.append(entry.leaf_hash)
         nodes.update(((level, index), value) for level, index, value in completed)
-        rows.insert_entries(raw, pending.entries, completed)
+        rows.insert_entries(self._connection, pending.entries, completed)
         failpoints.hit("consent.writer.appended")
         root = frontier.root()
         note = Checkpoint(self._signer.name, frontier.size, root).sign(self._signer)
         head = Head(frontier.size, root, note, ledger_time)
-        rows.swap_head(raw, old, head)
+        rows.swap_head(self._connection, old, head)
         return View(head, nodes, old.size, pending.entries)
 
     def _abandon(self) -> None:
-        """Roll back; if even that fails, the connection goes, and the transaction with it."""
+        """Roll back; if even that fails, the connection goes, and the transaction with it.
+
+        Where the lock goes with the connection this process is not the writer any more: fatal.
+        """
+        if lost(self._connection):
+            self._election.recover()
         try:
             if self._connection.in_transaction():
                 self._connection.get_transaction().rollback()  # type: ignore[union-attr]
         except SQLAlchemyError:
-            self._connection.invalidate()
-            self._connection.close()
-            self._connection = for_writing(self._engine.connect())
+            self._election.recover()
 
     # --- the anchor ---------------------------------------------------------------------------
 
@@ -364,19 +428,6 @@ class LedgerWriter:
         except OSError:
             self._anchor_due.set()
 
-    def _unlock(self) -> None:
-        if self._lock_file is not None:
-            os.close(self._lock_file)
-            self._lock_file = None
-
-
-def _lock(database: Path) -> int:
-    """Hold the writer's lock of ``database``; raises CONFIG_INVALID while another holds it."""
-    path = database.with_name(database.name + "-writer")
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(descriptor)
-        raise SafehandError(Reason.CONFIG_INVALID, "another process writes this ledger") from error
-    return descriptor
+    def _resign(self) -> None:
+        self._elected_at = None
+        self._election.resign()

@@ -20,6 +20,7 @@ from safehand_core.reasons import Reason
 
 from safehand_rpc import identity, policy
 from safehand_rpc.call import Call
+from safehand_rpc.shares import Shares
 
 DEADLINE_MIN_S = 0.020
 """Less time than this is not enough to answer in, in seconds."""
@@ -52,11 +53,13 @@ class Rules:
         allowed: the policy table.
         max_bytes: limit of a request in bytes.
         method_max_bytes: limits of methods that need another one.
+        shares: how many calls of one caller at one time (threaded servers).
     """
 
     allowed: policy.Policy
     max_bytes: int = MESSAGE_BYTES
     method_max_bytes: Mapping[str, int] = field(default_factory=dict)
+    shares: Shares = field(default_factory=Shares)
 
     def largest(self) -> int:
         """The highest of all limits, in bytes."""

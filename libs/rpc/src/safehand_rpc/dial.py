@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Self
 
 import grpc
+from safehand_core import trace
 
 from safehand_rpc import status
 from safehand_rpc.ca import service_dns_name
@@ -51,6 +52,14 @@ def _options(service: str, *, retry: bool, max_receive_bytes: int) -> list[tuple
         ("grpc.keepalive_time_ms", KEEPALIVE_MS),
         ("grpc.max_reconnect_backoff_ms", RECONNECT_MAX_MS),
     ]
+
+
+def _traced(options: dict[str, Any]) -> dict[str, Any]:
+    """The call's options, with the trace that it belongs to where one is recorded."""
+    header = trace.sampled_header()
+    if header:
+        options["metadata"] = (*(options.get("metadata") or ()), (trace.HEADER, header))
+    return options
 
 
 class _MappedStream(Iterator[Any]):
@@ -128,7 +137,7 @@ class Channel(grpc.Channel):
 
         def call(request: Any, timeout: float | None = None, **options: Any) -> Any:
             try:
-                return get()(request, timeout=timeout or self._timeout_s, **options)
+                return get()(request, timeout=timeout or self._timeout_s, **_traced(options))
             except grpc.RpcError as error:
                 raise status.from_rpc_error(error) from None
 
@@ -138,7 +147,7 @@ class Channel(grpc.Channel):
         get = self._callable("unary_stream", *args, **kwargs)
 
         def call(request: Any, timeout: float | None = None, **options: Any) -> _MappedStream:
-            return _MappedStream(get()(request, timeout=timeout, **options))
+            return _MappedStream(get()(request, timeout=timeout, **_traced(options)))
 
         return call
 

@@ -10,6 +10,7 @@ import grpc
 from google.protobuf.descriptor import ServiceDescriptor
 from safehand_core.errors import SafehandError
 from safehand_core.reasons import Reason
+from safehand_telemetry import names
 
 from safehand_rpc.chain import Chain
 from safehand_rpc.checks import Rules
@@ -61,6 +62,7 @@ def wrap(
     takes a stream of requests: the chain has no rules for those.
     """
     require_total([descriptor for _, _, descriptor in services], rules.allowed)
+    names.serve(rules.allowed)
     _require_served(rules.method_max_bytes, rules.allowed)
     lanes = lanes or {}
     _require_served(lanes, rules.allowed)

@@ -25,6 +25,7 @@ from safehand_rpc.health import Health, HealthState
 from safehand_rpc.lanes import Admission, CountingPool, Lane
 from safehand_rpc.policy import Policy
 from safehand_rpc.registry import Served, record, register, register_exempt, wrap
+from safehand_rpc.shares import Shares
 from safehand_rpc.tls import TlsFiles, server_credentials
 
 THREADS = 8
@@ -76,8 +77,10 @@ class RunningServer:
         port: int,
         pools: Sequence[ThreadPoolExecutor],
         health: HealthState,
+        admission: Admission,
     ) -> None:
         self._server = server
+        self._admission = admission
         self._pools = pools
         self._health = health
         self._stopped = threading.Event()
@@ -86,6 +89,16 @@ class RunningServer:
     def start(self) -> None:
         """Accept calls, and say SERVING."""
         self._server.start()
+        self.set_serving(True)
+
+    def stand_by(self) -> None:
+        """Accept connections, say NOT_SERVING, and refuse every call, until ``serve``."""
+        self._admission.standing_by = True
+        self._server.start()
+
+    def serve(self) -> None:
+        """The end of ``stand_by``: accept calls, and say SERVING."""
+        self._admission.standing_by = False
         self.set_serving(True)
 
     def set_serving(self, serving: bool) -> None:
@@ -147,7 +160,10 @@ def build_server(
         SafehandError: CONFIG_INVALID for a policy that is not total, a rule that does not compile,
             TLS files that do not fit together, or an address that is taken.
     """
-    rules = Rules(policy, max_message_bytes, method_max_bytes or {})
+    shares = Shares(
+        {m: lane.per_caller for lane in lanes if lane.per_caller is not None for m in lane.methods}
+    )
+    rules = Rules(policy, max_message_bytes, method_max_bytes or {}, shares)
     pool = CountingPool(threads, "rpc")
     own = {
         method: made
@@ -173,7 +189,7 @@ def build_server(
         register_exempt(server, _reflection_handlers(names))
     server.add_generic_rpc_handlers((NoSuchMethod(clock, aio=False),))
     pools = [pool, admission.refusals, *set(own.values())]
-    return RunningServer(server, bind(server, address, tls), pools, health)
+    return RunningServer(server, bind(server, address, tls), pools, health, admission)
 
 
 def _reflection_handlers(names: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -186,10 +202,12 @@ def serve_until_signal(
     *,
     on_drain: Callable[[], None] | None = None,
     grace_s: float = DRAIN_GRACE_S,
+    standing_by: bool = False,
 ) -> None:
     """Start, wait for SIGTERM or SIGINT, and drain. Call it from the main thread.
 
-    ``on_drain`` runs after the last call has ended, to close what the handlers used.
+    ``on_drain`` runs after the last call has ended, to close what the handlers used. With
+    ``standing_by`` calls are refused until somebody calls ``server.serve``.
     """
     told, tell = os.pipe()
 
@@ -200,7 +218,10 @@ def serve_until_signal(
 
     previous = {s: signal.signal(s, handle) for s in (signal.SIGTERM, signal.SIGINT)}
     try:
-        server.start()
+        if standing_by:
+            server.stand_by()
+        else:
+            server.start()
         logs.get().info("server.started", port=server.port)
         number = os.read(told, 1)[0]
         logs.get().info("server.signal", signal=signal.Signals(number).name)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     PublicFormat,
     load_pem_private_key,
 )
+from safehand_core import logs
 from safehand_core.errors import SafehandError
 from safehand_core.reasons import Reason
 
@@ -38,38 +41,49 @@ class TlsMaterial:
     cert: bytes
     key: bytes
     ca: bytes
+    ends_at: int
+    """When the certificate ends, seconds since the epoch."""
 
 
 def read_material(files: TlsFiles) -> TlsMaterial:
     """Read the three files; raises CONFIG_INVALID where one is missing or they do not match."""
     try:
-        material = TlsMaterial(
-            files.cert.read_bytes(), files.key.read_bytes(), files.ca.read_bytes()
-        )
-        leaf = x509.load_pem_x509_certificates(material.cert)[0]
-        x509.load_pem_x509_certificates(material.ca)
-        key = load_pem_private_key(material.key, None)
-    except (OSError, ValueError, TypeError):
+        cert, secret, ca = (p.read_bytes() for p in (files.cert, files.key, files.ca))
+        leaf = x509.load_pem_x509_certificates(cert)[0]
+        x509.load_pem_x509_certificates(ca)
+        key = load_pem_private_key(secret, None)
+        _require_whole(cert, secret, ca)
+    except (OSError, ValueError, TypeError, UnsupportedAlgorithm):
         raise SafehandError(Reason.CONFIG_INVALID, "a TLS file is missing or is not PEM") from None
     form = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     if leaf.public_key().public_bytes(*form) != key.public_key().public_bytes(*form):
         raise SafehandError(Reason.CONFIG_INVALID, "the TLS key is not the certificate's")
-    return material
+    return TlsMaterial(cert, secret, ca, int(leaf.not_valid_after_utc.timestamp()))
+
+
+def _require_whole(*pem: bytes) -> None:
+    """A bundle that was cut off after a whole certificate still parses: the rest would be lost."""
+    for data in pem:
+        if data.count(b"-----BEGIN ") != data.count(b"-----END "):
+            raise ValueError
 
 
 class TlsWatch:
     """Notices replaced files. Safe to share between threads.
 
-    A half-replaced set (the key is new, the certificate is not yet) is not a change: the last good
-    set stays in force until the files agree.
+    A half-replaced set (the key is new, the certificate is not yet; a file that is half written)
+    is not a change: the last good set stays in force until the files agree, and the log says so
+    once for each state of the files.
     """
 
     def __init__(self, files: TlsFiles) -> None:
         self._files = files
         self._lock = threading.Lock()
         self._stamp = self._stat()
+        self._complained = self._stamp
         self.material = read_material(files)
         """The set that was read last."""
+        _WATCHES.add(self)
 
     def _stat(self) -> tuple[tuple[int, int, int], ...] | None:
         try:
@@ -89,12 +103,30 @@ class TlsWatch:
             try:
                 fresh = read_material(self._files)
             except SafehandError:
+                if stamp != self._complained:
+                    self._complained = stamp
+                    logs.get().warning("tls.not_reloaded")
                 return None
             self._stamp = stamp
             if fresh == self.material:
                 return None
             self.material = fresh
+            logs.get().info("tls.reloaded")
             return fresh
+
+    @property
+    def ends_at(self) -> int:
+        """When the certificate in force ends, seconds since the epoch."""
+        return self.material.ends_at
+
+
+_WATCHES: weakref.WeakSet[TlsWatch] = weakref.WeakSet()
+
+
+def soonest_end() -> int | None:
+    """When the first certificate that this process uses ends (seconds since the epoch), for a
+    metric; None where it uses none."""
+    return min((watch.ends_at for watch in list(_WATCHES)), default=None)
 
 
 def _configuration(material: TlsMaterial) -> grpc.ServerCertificateConfiguration:

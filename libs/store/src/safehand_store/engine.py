@@ -1,180 +1,236 @@
-"""One SQLite file per service, opened so that a commit that returned is on the disk.
+"""One database per service, SQLite or PostgreSQL, where a commit that returned is on the disk.
 
-SQLAlchemy Core, synchronous. A write transaction is ``BEGIN IMMEDIATE``: it takes the write lock
-before it reads, so it can wait for another writer but can never fail for having read first.
+SQLAlchemy Core, synchronous. A write transaction takes the database's one write lock before it
+reads, so it can wait for another writer but can never fail for having read first.
 """
 
 from __future__ import annotations
 
-import os
+import functools
 import sqlite3
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
-from urllib.parse import quote
+from typing import Any, Final, Protocol
 
 from safehand_core.errors import SafehandError
 from safehand_core.reasons import Reason
-from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-BUSY_TIMEOUT_S: Final = 5.0
-"""Longest wait for another process's write transaction; those take milliseconds."""
+from safehand_store import sqlite
+from safehand_store.location import Location
+
 POOL_SIZE: Final = 8
 """Connections kept open: a little more than the threads that are in a query at one time."""
 MAX_OVERFLOW: Final = 56
 """Further connections under load: an RPC server has at most 64 threads."""
-FILE_MODE: Final = 0o600
-"""Only the service's own user reads its database; SQLite gives -wal and -shm the same mode."""
 
-_BEGIN: Final = "safehand_begin"
-_SYNCHRONOUS_FULL: Final = 2
-_VOLATILE_FILESYSTEMS: Final = frozenset({"tmpfs", "ramfs"})
+SQLITE: Final = "sqlite"
+POSTGRESQL: Final = "postgresql"
+"""What ``engine.dialect.name`` says."""
+
+_KIND: Final = "safehand_begin"
+_READ: Final = "read"
+_WRITE: Final = "write"
 
 
-def open_engine(path: Path, *, read_only: bool = False) -> Engine:
-    """An engine on the SQLite file ``path``, which is created (mode 0600) if it is not there.
+class Cursor(Protocol):
+    """What a driver's ``execute`` returns, on both engines."""
 
-    With ``read_only`` nothing is created or changed, not even by a caller's mistake. Raises
-    CONFIG_INVALID when the file is missing, or cannot be opened durably.
+    @property
+    def rowcount(self) -> int: ...
+    def fetchone(self) -> Any: ...
+    def fetchall(self) -> list[Any]: ...
+
+
+class Driver(Protocol):
+    """A driver's own connection: what both have in common."""
+
+    def execute(self, sql: Any, parameters: Sequence[Any] = ..., /) -> Cursor: ...
+    def cursor(self) -> Any: ...
+
+
+def open_engine(location: Location, *, read_only: bool = False) -> Engine:
+    """An engine on ``location``: a SQLite file, or a PostgreSQL database (``location.locate``).
+
+    A SQLite file is created (mode 0600) if it is not there. With ``read_only`` nothing is created
+    or changed, not even by a caller's mistake. Raises CONFIG_INVALID when a file is missing or
+    cannot be opened durably. A PostgreSQL server is asked at the first transaction.
     """
-    if read_only and not path.is_file():
-        raise SafehandError(Reason.CONFIG_INVALID, "the database file does not exist")
-    if not read_only:
-        _create(path)
-    uri = f"file:{quote(str(path.absolute()))}{_mode(path, read_only=read_only)}"
-
-    def connect() -> sqlite3.Connection:
-        return _connect(uri, read_only=read_only)
-
-    engine = create_engine(
-        URL.create("sqlite", database=str(path.absolute())),
-        creator=connect,
+    if isinstance(location, Path):
+        return sqlite.open_engine(
+            location,
+            read_only=read_only,
+            begin=_begin_sqlite,
+            pool_size=POOL_SIZE,
+            max_overflow=MAX_OVERFLOW,
+        )
+    location.parameters()
+    made: Engine = _postgres().open_engine(
+        location,
+        read_only=read_only,
+        begin=_begin_postgres,
         pool_size=POOL_SIZE,
         max_overflow=MAX_OVERFLOW,
     )
-    event.listen(engine, "begin", _emit_begin)
-    return engine
+    return made
+
+
+def is_postgres(bind: Engine | Connection) -> bool:
+    return bind.dialect.name == POSTGRESQL
 
 
 @contextmanager
 def begin_write(engine: Engine) -> Iterator[Connection]:
-    """A write transaction (``BEGIN IMMEDIATE``); committed at the end, rolled back on an error."""
-    with engine.connect() as connection, for_writing(connection).begin():
+    """A write transaction; committed at the end, rolled back on an error.
+
+    There is one at a time in a database. Raises UNAVAILABLE when the database cannot be used now:
+    then nothing was done, or (after a lost connection) it is not known whether it was committed.
+    """
+    with usable(), _ready(engine, _WRITE) as connection:
         yield connection
 
 
 @contextmanager
 def begin_read(engine: Engine) -> Iterator[Connection]:
-    """A read transaction: one consistent snapshot, never waits, never blocks a writer."""
-    with engine.connect() as connection, connection.begin():
+    """A read transaction: one consistent snapshot, never waits, never blocks a writer.
+
+    Raises UNAVAILABLE when the database cannot be used now.
+    """
+    with usable(), _ready(engine, _READ) as connection:
         yield connection
 
 
 def for_writing(connection: Connection) -> Connection:
-    """Mark ``connection`` so that its next transactions are ``BEGIN IMMEDIATE``."""
-    return connection.execution_options(**{_BEGIN: "BEGIN IMMEDIATE"})
+    """Mark ``connection`` so that its next transactions are write transactions."""
+    return connection.execution_options(**{_KIND: _WRITE})
 
 
-def driver(connection: Connection) -> sqlite3.Connection:
+def driver(connection: Connection) -> Driver:
     """The driver's own connection under ``connection``, for the few statements that are hot."""
     raw = connection.connection.dbapi_connection
-    if not isinstance(raw, sqlite3.Connection):
-        raise TypeError("the database is SQLite")
-    return raw
+    if raw is None:
+        raise TypeError("the connection is closed")
+    return raw  # type: ignore[return-value]
+
+
+def database_errors(*others: type[Exception]) -> tuple[type[Exception], ...]:
+    """What SQLAlchemy and the drivers in use raise, and ``others``; for ``except``."""
+    found: list[type[Exception]] = [*others, SQLAlchemyError, sqlite3.Error]
+    if "psycopg" in sys.modules:
+        found.append(sys.modules["psycopg"].Error)
+    return tuple(found)
+
+
+def lost(connection: Connection) -> bool:
+    """Whether the connection to a PostgreSQL server is over; a file is never lost."""
+    raw: Any = connection.connection.dbapi_connection if not connection.invalidated else None
+    return raw is None or bool(getattr(raw, "closed", False))
+
+
+@contextmanager
+def usable() -> Iterator[None]:
+    """Turn what a driver says of a database that cannot be used now into UNAVAILABLE."""
+    try:
+        yield
+    except database_errors() as error:
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        if cause is not None and says_unavailable(cause):
+            raise SafehandError(Reason.UNAVAILABLE, "the database cannot be used now") from error
+        raise
+
+
+def says_unavailable(error: BaseException) -> bool:
+    """Whether a driver's ``error`` is about the state of the database, not about the statement."""
+    if isinstance(error, sqlite3.Error):
+        return sqlite.says_unavailable(error)
+    return "psycopg" in sys.modules and bool(_postgres().says_unavailable(error))
 
 
 def require_durable(engine: Engine) -> None:
-    """Raise CONFIG_INVALID unless a commit through ``engine`` reaches a real disk.
+    """Raise CONFIG_INVALID unless a commit through ``engine`` survives a crash.
 
-    Asked by benchmarks before they print a figure: WAL, ``synchronous`` FULL or stricter, and a
-    file on a file system that is not memory.
+    SQLite: WAL, ``synchronous`` FULL or stricter, and a file on a file system that is not memory.
+    PostgreSQL: ``fsync``, ``full_page_writes`` and ``synchronous_commit`` on, version 15 or newer,
+    UTF8, collation C.
     """
-    with engine.connect() as connection:
-        journal = connection.exec_driver_sql("PRAGMA journal_mode").scalar_one()
-        synchronous = connection.exec_driver_sql("PRAGMA synchronous").scalar_one()
-    if journal != "wal" or synchronous < _SYNCHRONOUS_FULL:
-        raise SafehandError(Reason.CONFIG_INVALID, "the database is not durable")
-    path = engine.url.database
-    if not path or _filesystem(Path(path)) in _VOLATILE_FILESYSTEMS:
-        raise SafehandError(Reason.CONFIG_INVALID, "the database is in memory")
-
-
-def _create(path: Path) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE))
-    except OSError as error:
-        raise SafehandError(Reason.CONFIG_INVALID, "the database file cannot be opened") from error
-
-
-def _mode(path: Path, *, read_only: bool) -> str:
-    if not read_only:
-        return ""
-    wal = path.with_name(path.name + "-wal")
-    if not os.access(path.parent, os.W_OK) and not wal.exists():
-        # A read-only copy without a WAL: SQLite could not make its -shm file, and needs none.
-        return "?immutable=1"
-    return "?mode=ro"
-
-
-def _connect(uri: str, *, read_only: bool) -> sqlite3.Connection:
-    try:
-        # isolation_level None: transactions begin where _emit_begin says, nowhere else.
-        connection = sqlite3.connect(
-            uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
-        )
-        _configure(connection, read_only=read_only)
-    except sqlite3.Error as error:
-        raise SafehandError(Reason.CONFIG_INVALID, "the database file cannot be opened") from error
-    return connection
-
-
-def _configure(connection: sqlite3.Connection, *, read_only: bool) -> None:
-    def pragma(text: str) -> Any:
-        row = connection.execute(f"PRAGMA {text}").fetchone()
-        return row[0] if row else None
-
-    pragma("foreign_keys=ON")
-    if read_only:
-        pragma("query_only=ON")
+    if not is_postgres(engine):
+        sqlite.require_durable(engine)
         return
-    if pragma("journal_mode=WAL") != "wal":
-        raise SafehandError(Reason.CONFIG_INVALID, "the database cannot use a write-ahead log")
-    # FULL syncs the log at every commit; NORMAL can lose the last commits with the power.
-    pragma("synchronous=FULL")
-    # Overwrite what is deleted. (The log may still hold copies: secrets are wrapped besides.)
-    pragma("secure_delete=ON")
-    # REPLACE then fires DELETE triggers, so append-only tables refuse it.
-    pragma("recursive_triggers=ON")
-    if pragma("synchronous") != _SYNCHRONOUS_FULL:
-        raise SafehandError(Reason.CONFIG_INVALID, "the database is not durable")
+    with begin_read(engine) as connection:
+        _postgres().require_durable(connection)
 
 
-def _emit_begin(connection: Connection) -> None:
+@contextmanager
+def _ready(engine: Engine, kind: str) -> Iterator[Connection]:
+    if not is_postgres(engine):
+        with engine.connect() as connection:
+            if kind == _WRITE:
+                for_writing(connection)
+            with connection.begin():
+                yield connection
+        return
+    connection = _begun(engine, kind)
+    try:
+        with connection.get_transaction():  # type: ignore[union-attr]
+            yield connection
+    finally:
+        _give_back(connection)
+
+
+def _begun(engine: Engine, kind: str) -> Connection:
+    """A connection in a transaction. One that the server ended meanwhile is replaced, once.
+
+    The BEGIN itself is the question whether the connection is alive: nothing was done yet.
+    """
+    for last in (False, True):
+        connection = engine.connect().execution_options(**{_KIND: kind})
+        try:
+            connection.begin()
+        except BaseException:
+            gone = lost(connection)
+            _give_back(connection)
+            if last or not gone:
+                raise
+            # The others of the pool are as old; those in use are not touched.
+            engine.dispose()
+            continue
+        return connection
+    raise AssertionError("unreachable")
+
+
+def _give_back(connection: Connection) -> None:
+    if lost(connection) and not connection.invalidated:
+        # Else the pool would try a rollback on it, and log that this failed.
+        connection.invalidate()
+    connection.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
     # Straight to the driver: SQLAlchemy has no construct for the kind of a BEGIN, and this is
     # on the path of every transaction (45 us less than exec_driver_sql).
-    raw = driver(connection)
-    statement = connection.get_execution_options().get(_BEGIN, "BEGIN")
-    try:
-        raw.execute(statement)
-    except sqlite3.OperationalError as error:
-        if error.sqlite_errorcode == sqlite3.SQLITE_BUSY:
-            raise SafehandError(Reason.UNAVAILABLE, "the database is busy") from error
-        raise SafehandError(Reason.CONFIG_INVALID, "the database cannot be written") from error
+    raw: Any = driver(connection)
+    kind = connection.get_execution_options().get(_KIND)
+    sqlite.begin(raw, "BEGIN IMMEDIATE" if kind == _WRITE else "BEGIN")
 
 
-def _filesystem(path: Path) -> str:
-    """The type of the file system that holds ``path``, or "" where Linux does not tell."""
-    mounts = Path("/proc/self/mountinfo")
-    if not mounts.exists():
-        return ""
-    best, found = "", ""
-    target = str(path.resolve())
-    for line in mounts.read_text().splitlines():
-        left, _, right = line.partition(" - ")
-        point = left.split(" ")[4]
-        inside = point == "/" or target == point or target.startswith(point + "/")
-        if inside and len(point) >= len(best):
-            best, found = point, right.split(" ")[0]
-    return found
+def _begin_postgres(connection: Connection) -> None:
+    options = connection.get_execution_options()
+    kind = options.get(_KIND)
+    engine = _postgres()
+    if options.get(engine.READ_ONLY):
+        if kind == _WRITE:
+            raise SafehandError(Reason.CONFIG_INVALID, "the database was opened for reading alone")
+        kind = _READ
+    statements: dict[Any, str] = {_READ: engine.BEGIN_READ, _WRITE: engine.BEGIN_WRITE}
+    engine.begin(connection, statements.get(kind, engine.BEGIN))
+
+
+@functools.cache
+def _postgres() -> Any:
+    # Imported at the first use: a process on SQLite never needs the driver.
+    from safehand_store import postgres
+
+    return postgres

@@ -19,7 +19,6 @@ from sqlalchemy import (
     Column,
     Connection,
     Index,
-    Integer,
     LargeBinary,
     MetaData,
     Table,
@@ -30,6 +29,7 @@ from sqlalchemy import (
     select,
 )
 
+from safehand_store.columns import Whole
 from safehand_store.prepared import Prepared
 
 TABLE_NAME: Final = "idempotency"
@@ -49,7 +49,7 @@ def table(metadata: MetaData) -> Table:
         Column("request_id", Text, primary_key=True),
         Column("request_hash", LargeBinary, nullable=False),
         Column("result", LargeBinary, nullable=False),
-        Column("at", Integer, nullable=False),
+        Column("at", Whole, nullable=False),
         sqlite_with_rowid=False,
         sqlite_strict=True,
     )

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import Column, Connection, Integer, MetaData, Table, Text, bindparam, select
+from sqlalchemy import Column, Connection, MetaData, Table, Text, bindparam, select
 
-from safehand_store.engine import driver
-from safehand_store.prepared import Prepared
+from safehand_store.columns import Whole
+from safehand_store.prepared import Prepared, Written
 
 TABLE_NAME: Final = "inbox"
 
@@ -36,7 +36,7 @@ def define(metadata: MetaData) -> Table:
         TABLE_NAME,
         metadata,
         Column("source", Text, primary_key=True),
-        Column("sequence", Integer, nullable=False),
+        Column("sequence", Whole, nullable=False),
         sqlite_with_rowid=False,
         sqlite_strict=True,
     )
@@ -44,7 +44,7 @@ def define(metadata: MetaData) -> Table:
 
 _T: Final = define(MetaData())
 _POSITION: Final = Prepared(select(_T.c.sequence).where(_T.c.source == bindparam("source")))
-_MOVE: Final = (
+_MOVE: Final = Written(
     f"INSERT INTO {TABLE_NAME} (source, sequence) VALUES (?, ?) "  # noqa: S608
     f"ON CONFLICT (source) DO UPDATE SET sequence = excluded.sequence"
 )
@@ -66,5 +66,5 @@ def first_time(connection: Connection, source: str, sequence: int) -> bool:
         return False
     if sequence > last + 1:
         raise GapError(source, last)
-    driver(connection).execute(_MOVE, (source, sequence))
+    _MOVE.execute(connection, source, sequence)
     return True

@@ -1,8 +1,9 @@
-"""A service's schema changes, run by the service itself before it serves.
+"""A service's schema changes: one alembic tree beside its code, for both engines.
 
-Each service has one alembic tree beside its code. ``upgrade`` runs it on the service's own
-engine in one transaction, so a half-done change never stays; the tree's ``env.py`` is one call
-of ``run_env``.
+On SQLite the service runs ``upgrade`` itself before it serves. On PostgreSQL an operator runs it
+as the role that owns the tables (``safehand database migrate``), and the service, whose own role
+may not change a schema, only asks ``require_current``. It is one transaction, so a half-done
+change never stays; the tree's ``env.py`` is one call of ``run_env``.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from safehand_core.errors import SafehandError
 from safehand_core.reasons import Reason
 from sqlalchemy import Connection, Engine, MetaData
 
-from safehand_store.engine import begin_read, begin_write
+from safehand_store import roles
+from safehand_store.engine import begin_read, begin_write, is_postgres, open_engine, require_durable
+from safehand_store.location import Location
 
 
 def config(scripts: Path) -> Config:
@@ -28,12 +31,25 @@ def config(scripts: Path) -> Config:
     return made
 
 
-def upgrade(engine: Engine, scripts: Path, revision: str = "head") -> None:
-    """Bring the database to ``revision`` of the alembic tree at ``scripts``, all or nothing."""
+def upgrade(
+    engine: Engine,
+    scripts: Path,
+    revision: str = "head",
+    *,
+    metadata: MetaData | None = None,
+    app_role: str = "",
+) -> None:
+    """Bring the database to ``revision`` of the alembic tree at ``scripts``, all or nothing.
+
+    With ``app_role`` (PostgreSQL) that role then may do with each table of ``metadata`` what the
+    service does, and nothing else.
+    """
     made = config(scripts)
     with begin_write(engine) as connection:
         made.attributes["connection"] = connection
         command.upgrade(made, revision)
+        if app_role and metadata is not None:
+            roles.grant(connection, metadata, app_role)
 
 
 def run_env(metadata: MetaData | None = None) -> None:
@@ -41,7 +57,7 @@ def run_env(metadata: MetaData | None = None) -> None:
     connection: Connection | None = context.config.attributes.get("connection")
     if connection is None:
         raise SafehandError(Reason.CONFIG_INVALID, "migrations run inside the service")
-    # One transaction is open already and SQLite's DDL takes part in it.
+    # One transaction is open already and the DDL of both engines takes part in it.
     context.configure(connection=connection, target_metadata=metadata, transactional_ddl=False)
     context.run_migrations()
 
@@ -59,3 +75,24 @@ def require_current(engine: Engine, scripts: Path) -> None:
     """
     if current(engine) != ScriptDirectory.from_config(config(scripts)).get_current_head():
         raise SafehandError(Reason.CONFIG_INVALID, "the database is at another schema version")
+
+
+def open_service(location: Location, scripts: Path, metadata: MetaData) -> Engine:
+    """A service's own database, at the newest revision of its schema, ready to be used.
+
+    On SQLite it is migrated here. On PostgreSQL it must have been (``safehand database migrate``),
+    must be durable, and this process's role must not be able to change what only grows. Raises
+    CONFIG_INVALID, or UNAVAILABLE when the server does not answer.
+    """
+    engine = open_engine(location)
+    try:
+        if is_postgres(engine):
+            require_durable(engine)
+            require_current(engine, scripts)
+            roles.require(engine, metadata)
+        else:
+            upgrade(engine, scripts)
+    except BaseException:
+        engine.dispose()
+        raise
+    return engine

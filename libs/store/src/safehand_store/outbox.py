@@ -11,37 +11,38 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from safehand_core import trace
 from sqlalchemy import (
     CheckConstraint,
     Column,
     Connection,
-    Integer,
     MetaData,
     Table,
     Text,
     bindparam,
     insert,
     select,
-    text,
 )
 
-from safehand_store.engine import driver
-from safehand_store.prepared import Prepared
+from safehand_store.columns import Whole
+from safehand_store.prepared import Prepared, Written
 
 EVENTS_NAME: Final = "outbox_event"
 HEAD_NAME: Final = "outbox_head"
 CURSOR_NAME: Final = "outbox_cursor"
+REPLAY_NAME: Final = "outbox_replay"
 
 _ONLY: Final = 1
 """The key of a table that has one row."""
 
 
 class Tables(NamedTuple):
-    """The three tables: ``events``, ``head`` (the counter), ``cursor`` (the relay's)."""
+    """``events``, ``head`` (the counter), ``cursor`` (the relay's), ``replay`` (what was asked)."""
 
     events: Table
     head: Table
     cursor: Table
+    replay: Table
 
 
 def define(metadata: MetaData) -> Tables:
@@ -49,26 +50,46 @@ def define(metadata: MetaData) -> Tables:
     events = Table(
         EVENTS_NAME,
         metadata,
-        Column("sequence", Integer, primary_key=True),
-        Column("type", Integer, nullable=False),
-        Column("time", Integer, nullable=False),
+        Column("sequence", Whole, primary_key=True, autoincrement=False),
+        Column("type", Whole, nullable=False),
+        Column("time", Whole, nullable=False),
         Column("audience", Text, nullable=False),
         Column("resource", Text, nullable=False),
+        Column("trace", Text, nullable=False, server_default=""),
         CheckConstraint("sequence > 0", name=f"{EVENTS_NAME}_from_one"),
         sqlite_strict=True,
     )
-    return Tables(events, _single(metadata, HEAD_NAME), _single(metadata, CURSOR_NAME))
+    replay = Table(
+        REPLAY_NAME,
+        metadata,
+        Column("round", Whole, primary_key=True, autoincrement=False),
+        Column("first", Whole, nullable=False),
+        Column("request", Text, nullable=False, unique=True),
+        CheckConstraint("round > 0", name=f"{REPLAY_NAME}_from_one"),
+        sqlite_strict=True,
+    )
+    return Tables(events, _single(metadata, HEAD_NAME), _single(metadata, CURSOR_NAME), replay)
 
 
 def _single(metadata: MetaData, name: str) -> Table:
     return Table(
         name,
         metadata,
-        Column("only", Integer, primary_key=True),
-        Column("sequence", Integer, nullable=False),
-        CheckConstraint(f"only = {_ONLY}", name=f"{name}_one_row"),
+        Column("only", Whole, primary_key=True, autoincrement=False),
+        Column("sequence", Whole, nullable=False),
+        CheckConstraint(f'"only" = {_ONLY}', name=f"{name}_one_row"),
         sqlite_strict=True,
     )
+
+
+class Replay(NamedTuple):
+    """The last replay that was asked for: its number from 1, and the first event of it.
+
+    ``(0, 0)`` where there was none.
+    """
+
+    round: int
+    first: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +102,7 @@ class OutboxEvent:
         time: seconds since the epoch.
         audience: ``agency/{id}`` or ``service/{name}``.
         resource: ``grants/{id}`` or ``referrals/{id}``.
+        trace: ``traceparent`` of the act that made it, where one is recorded; "" by default.
     """
 
     sequence: int
@@ -88,17 +110,18 @@ class OutboxEvent:
     time: int
     audience: str
     resource: str
+    trace: str = ""
 
 
-_E, _H, _C = define(MetaData())
-_RAISE: Final = (
-    f"INSERT INTO {HEAD_NAME} (only, sequence) VALUES ({_ONLY}, ?) "  # noqa: S608  our own names
-    f"ON CONFLICT (only) DO UPDATE SET sequence = {HEAD_NAME}.sequence + ? RETURNING sequence"
+_E, _H, _C, _R = define(MetaData())
+_RAISE: Final = Written(
+    f'INSERT INTO {HEAD_NAME} ("only", sequence) VALUES ({_ONLY}, ?) '  # noqa: S608  our own names
+    f'ON CONFLICT ("only") DO UPDATE SET sequence = {HEAD_NAME}.sequence + ? RETURNING sequence'
 )
 """Straight to the driver, like the insertion: every stop passes here."""
-_MOVE: Final = text(
-    f"INSERT INTO {CURSOR_NAME} (only, sequence) VALUES ({_ONLY}, :sequence) "  # noqa: S608
-    f"ON CONFLICT (only) DO UPDATE SET sequence = excluded.sequence"
+_MOVE: Final = Written(
+    f'INSERT INTO {CURSOR_NAME} ("only", sequence) VALUES ({_ONLY}, ?) '  # noqa: S608
+    f'ON CONFLICT ("only") DO UPDATE SET sequence = excluded.sequence'
 )
 _INSERT: Final = Prepared(insert(_E))
 _AFTER: Final = Prepared(
@@ -109,6 +132,7 @@ _AFTER: Final = Prepared(
 )
 _HEAD: Final = select(_H.c.sequence)
 _CURSOR: Final = select(_C.c.sequence)
+_REPLAY: Final = select(_R.c.round, _R.c.first).order_by(_R.c.round.desc()).limit(1)
 
 
 def event_id(source: str, sequence: int) -> str:
@@ -140,8 +164,8 @@ def append_each(
 
     Returns the last sequence number.
     """
-    last: int = driver(connection).execute(_RAISE, (len(audiences),) * 2).fetchone()[0]
-    first = last - len(audiences) + 1
+    last: int = _RAISE.scalar(connection, len(audiences), len(audiences))
+    first, of = last - len(audiences) + 1, trace.sampled_header()
     _INSERT.run_many(
         connection,
         [
@@ -151,6 +175,7 @@ def append_each(
                 "time": time,
                 "audience": audience,
                 "resource": resource,
+                "trace": of,
             }
             for place, audience in enumerate(audiences)
         ],
@@ -175,4 +200,23 @@ def cursor(connection: Connection) -> int:
 
 def set_cursor(connection: Connection, sequence: int) -> None:
     """Move the relay's cursor, forward or (after the bus lost data) back."""
-    connection.execute(_MOVE, {"sequence": sequence})
+    _MOVE.execute(connection, sequence)
+
+
+def replay(connection: Connection) -> Replay:
+    """The last replay that was asked for."""
+    row = connection.execute(_REPLAY).first()
+    return Replay(0, 0) if row is None else Replay(row.round, row.first)
+
+
+def ask_replay(connection: Connection, first: int, request_id: str) -> int:
+    """Ask the relay to publish everything from ``first`` on again; returns the replay's number.
+
+    The same ``request_id`` again is the same replay. Call it in a write transaction.
+    """
+    found = connection.execute(select(_R.c.round).where(_R.c.request == request_id)).scalar()
+    if found is not None:
+        return int(found)
+    number = replay(connection).round + 1
+    connection.execute(insert(_R), {"round": number, "first": first, "request": request_id})
+    return number

@@ -1,24 +1,27 @@
-"""Statements that are written in Core, compiled once, and run on the driver's cursor.
+"""Statements that are written once and run on the driver's cursor, on both engines.
 
-For hot paths only: SQLAlchemy's execution layer costs about 60 us a statement, five times what
-SQLite itself needs for one. It fits statements with a fixed number of parameters, over columns
-whose values the driver takes as they are: text, integers, bytes.
+For hot paths: SQLAlchemy's execution layer costs about 60 us a statement, five times what SQLite
+itself needs for one. ``Prepared`` is written in Core; ``Written`` is SQL that Core cannot write
+for both engines. They fit columns whose values the drivers take as they are: text, integers,
+bytes. PostgreSQL's server keeps the plans of those that are run often.
 """
 
 from __future__ import annotations
 
+import sqlite3
 from collections import namedtuple
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from sqlalchemy import Connection
 from sqlalchemy.dialects import sqlite
+from sqlalchemy.engine import Dialect
 from sqlalchemy.sql import Delete, Insert, Select, Update
 from sqlalchemy.sql.compiler import SQLCompiler
 
-from safehand_store.engine import driver
+from safehand_store.engine import Cursor, Driver, driver
 
-_DIALECT: Final = sqlite.dialect()
+_SQLITE: Final = sqlite.dialect()
 
 
 class Prepared:
@@ -35,13 +38,10 @@ class Prepared:
         *,
         columns: Iterable[str] | None = None,
     ) -> None:
-        keys = None if columns is None else list(columns)
-        compiled = statement.compile(dialect=_DIALECT, column_keys=keys)
-        if not isinstance(compiled, SQLCompiler):
-            raise TypeError("not a statement")
-        self.sql = str(compiled)
-        self._order = tuple(compiled.positiontup or ())
-        self._fixed = {k: bind.value for k, bind in compiled.binds.items() if not bind.required}
+        self._statement = statement
+        self._keys = None if columns is None else list(columns)
+        self._sqlite = self._compiled(_SQLITE)
+        self._postgres: _Plan | None = None
         result = (
             statement.selected_columns
             if isinstance(statement, Select)
@@ -50,29 +50,116 @@ class Prepared:
         names = [str(column.key) for column in result]
         self._row: Any = namedtuple("Row", names) if names else None
 
+    @property
+    def sql(self) -> str:
+        """The statement as SQLite gets it."""
+        return self._sqlite.sql
+
     def run(self, connection: Connection, **parameters: Any) -> int:
         """Execute; returns the number of rows that were changed."""
-        return driver(connection).execute(self.sql, self._values(parameters)).rowcount
+        return self._execute(connection, parameters).rowcount
 
     def run_many(self, connection: Connection, rows: Iterable[Mapping[str, Any]]) -> None:
         """Execute once for each mapping of parameters."""
-        driver(connection).executemany(self.sql, [self._values(row) for row in rows])
+        raw = driver(connection)
+        plan = self._plan(raw)
+        raw.cursor().executemany(plan.sql, [plan.values(row) for row in rows])
 
     def first(self, connection: Connection, **parameters: Any) -> Any:
         """The first row as a named tuple, or None."""
-        row = driver(connection).execute(self.sql, self._values(parameters)).fetchone()
+        row = self._execute(connection, parameters).fetchone()
         return None if row is None else self._row._make(row)
 
     def all(self, connection: Connection, **parameters: Any) -> list[Any]:
         """Every row as a named tuple."""
-        rows = driver(connection).execute(self.sql, self._values(parameters)).fetchall()
-        return [self._row._make(row) for row in rows]
+        return [self._row._make(row) for row in self._execute(connection, parameters).fetchall()]
 
     def scalar(self, connection: Connection, **parameters: Any) -> Any:
         """The first column of the first row, or None."""
-        row = driver(connection).execute(self.sql, self._values(parameters)).fetchone()
+        row = self._execute(connection, parameters).fetchone()
         return None if row is None else row[0]
 
-    def _values(self, parameters: Mapping[str, Any]) -> list[Any]:
+    def in_order(self, connection: Connection, *order: str) -> Callable[..., Cursor]:
+        """A function that executes with the values of the parameters ``order``, in that order.
+
+        For loops; ``order`` must be the order in which the statement names them.
+        """
+        raw = driver(connection)
+        sql = self._plan(raw).in_order(order)
+        return lambda *values: raw.execute(sql, values)
+
+    def run_in_order(
+        self, connection: Connection, order: Sequence[str], rows: Iterable[Sequence[Any]]
+    ) -> None:
+        """Execute once for each of ``rows``, whose values are in that order."""
+        raw = driver(connection)
+        raw.cursor().executemany(self._plan(raw).in_order(order), list(rows))
+
+    def _execute(self, connection: Connection, parameters: Mapping[str, Any]) -> Cursor:
+        raw = driver(connection)
+        plan = self._plan(raw)
+        return raw.execute(plan.sql, plan.values(parameters))
+
+    def _plan(self, raw: Driver) -> _Plan:
+        if isinstance(raw, sqlite3.Connection):
+            return self._sqlite
+        if self._postgres is None:
+            self._postgres = self._compiled(_postgres_dialect())
+        return self._postgres
+
+    def _compiled(self, dialect: Dialect) -> _Plan:
+        return _Plan(self._statement.compile(dialect=dialect, column_keys=self._keys))
+
+
+class _Plan:
+    """A statement compiled for one engine."""
+
+    __slots__ = ("_fixed", "_order", "sql")
+
+    def __init__(self, compiled: object) -> None:
+        if not isinstance(compiled, SQLCompiler):
+            raise TypeError("not a statement")
+        self.sql = str(compiled)
+        self._order = tuple(compiled.positiontup or ())
+        self._fixed = {k: bind.value for k, bind in compiled.binds.items() if not bind.required}
+
+    def values(self, parameters: Mapping[str, Any]) -> list[Any]:
         fixed = self._fixed
         return [parameters[name] if name in parameters else fixed[name] for name in self._order]
+
+    def in_order(self, order: Sequence[str]) -> str:
+        """The SQL, once it is sure that its parameters come in ``order``."""
+        if self._order != tuple(order):
+            raise RuntimeError("the parameters are not in the expected order")
+        return self.sql
+
+
+class Written:
+    """SQL that both engines read alike, with ``?`` for each parameter, given in order.
+
+    No other question mark and no percent sign may be in it. For what Core writes only for one
+    engine, such as ``ON CONFLICT … DO UPDATE``.
+    """
+
+    def __init__(self, sql: str) -> None:
+        if "%" in sql:
+            raise ValueError("a percent sign in a written statement")
+        self.sql = sql
+        self._postgres = sql.replace("?", "%s")
+
+    def execute(self, connection: Connection, *values: Any) -> Cursor:
+        raw = driver(connection)
+        sql = self.sql if isinstance(raw, sqlite3.Connection) else self._postgres
+        return raw.execute(sql, values)
+
+    def scalar(self, connection: Connection, *values: Any) -> Any:
+        """The first column of the first row, or None."""
+        row = self.execute(connection, *values).fetchone()
+        return None if row is None else row[0]
+
+
+def _postgres_dialect() -> Dialect:
+    from sqlalchemy.dialects.postgresql import psycopg
+
+    made: Dialect = psycopg.dialect(paramstyle="format")  # type: ignore[no-untyped-call]
+    return made

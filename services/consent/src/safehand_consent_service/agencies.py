@@ -1,31 +1,58 @@
 """Agencies and their identity keys, pinned at enrolment by consent's own operator (DESIGN 3.6).
 
-Every signature that consent believes verifies under a key in this table. Nothing else, no
+Every signature that consent believes verifies under a key in these tables. Nothing else, no
 registry and no certificate, tells consent whose key is whose.
+
+An agency has one newest key, and for an overlap the one before it too. What is asked now must be
+signed by a key that is believed now. What is on file (a manifest, a key record with its entry) was
+checked when it came, and stays verifiable under the key of that day, unless that key was revoked:
+then nobody knows who signed.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final, TypeVar
 
 from safehand_core.errors import SafehandError
 from safehand_core.reasons import Reason
 from safehand_formats import signing
 from safehand_store.prepared import Prepared
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, or_, select, update
 
 from safehand_consent_service import tables
 
+DAY_S: Final = 24 * 3600
+OVERLAP_S: Final = 14 * DAY_S
+"""Seconds for which an agency's old identity key holds beside the new one: long enough to sign new
+protocols with every partner."""
+OVERLAP_MAX_S: Final = 90 * DAY_S
+
+V = TypeVar("V")
+
 _T: Final = tables.agency.c
+_K: Final = tables.agency_key.c
 _BY_ID: Final = Prepared(
     select(_T.agency, _T.identity_key, _T.display_name).where(_T.agency == bindparam("wanted"))
+)
+_EVER: Final = (
+    select(_K.identity_key)
+    .where(_K.agency == bindparam("wanted"), _K.revoked_at.is_(None))
+    .order_by(_K.not_before.desc(), _K.identity_key)
+)
+_KEYS_EVER: Final = Prepared(_EVER)
+_KEYS_NOW: Final = Prepared(
+    _EVER.where(
+        _K.not_before <= bindparam("now"),
+        or_(_K.not_after.is_(None), _K.not_after > bindparam("now")),
+    )
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Agency:
-    """An enrolled agency; ``identity_key`` is its Ed25519 public key, 32 bytes."""
+    """An enrolled agency; ``identity_key`` is its newest Ed25519 public key, 32 bytes."""
 
     agency: str
     identity_key: bytes
@@ -38,22 +65,14 @@ def enrol(
     """Pin ``identity_key`` (32 bytes) for ``agency``; returns its fingerprint, 64 hex.
 
     The same key again is no change but for the display name. Raises ALREADY_EXISTS for another
-    key, or a key that another agency has: a signature must convict one agency only. Raises
-    MALFORMED for what is no usable Ed25519 key.
+    key (see ``rotate``), or a key that an agency ever had: a signature must convict one agency
+    only. Raises MALFORMED for what is no usable Ed25519 key.
     """
-    try:
-        signing.load_public(identity_key)
-    except SafehandError as error:
-        raise SafehandError(
-            Reason.MALFORMED, error.detail, metadata={"field": "identity_key"}
-        ) from error
+    _require_usable(identity_key)
+    known = find(connection, agency)
     table = tables.agency
-    rows = connection.execute(
-        select(table.c.agency, table.c.identity_key).where(
-            (table.c.agency == agency) | (table.c.identity_key == identity_key)
-        )
-    ).all()
-    if not rows:
+    if known is None:
+        _require_new(connection, identity_key)
         connection.execute(
             insert(table).values(
                 agency=agency,
@@ -62,13 +81,95 @@ def enrol(
                 enrolled_at=now,
             )
         )
-    elif [tuple(row) for row in rows] == [(agency, identity_key)]:
+        _add_key(connection, agency, identity_key, now)
+    elif known.identity_key == identity_key:
         connection.execute(
             update(table).where(table.c.agency == agency).values(display_name=display_name)
         )
     else:
         raise SafehandError(Reason.ALREADY_EXISTS, "another agency or key is pinned already")
     return signing.identity_key_id(identity_key)
+
+
+def rotate(
+    connection: Connection,
+    agency: str,
+    old_fingerprint: str,
+    identity_key: bytes,
+    overlap_s: int,
+    now: int,
+) -> int:
+    """Pin the agency's next key; returns when the old one ends (seconds since the epoch).
+
+    Raises AGENCY_UNKNOWN, SIGNATURE_INVALID (``old_fingerprint`` is not the newest key's),
+    ALREADY_EXISTS (a key that an agency ever had), MALFORMED.
+    """
+    known = require(connection, agency)
+    if signing.identity_key_id(known.identity_key) != old_fingerprint:
+        raise SafehandError(Reason.SIGNATURE_INVALID, "another key is pinned than the one named")
+    if not 0 <= overlap_s <= OVERLAP_MAX_S:
+        raise SafehandError(
+            Reason.MALFORMED, "an overlap is at most 90 days", metadata={"field": "overlap"}
+        )
+    _require_usable(identity_key)
+    _require_new(connection, identity_key)
+    ends_at = now + overlap_s
+    keys = tables.agency_key
+    # Of three keys within one overlap the oldest does not gain time.
+    connection.execute(
+        update(keys)
+        .where(keys.c.agency == agency, or_(_K.not_after.is_(None), _K.not_after > ends_at))
+        .values(not_after=ends_at)
+    )
+    _add_key(connection, agency, identity_key, now)
+    connection.execute(
+        update(tables.agency)
+        .where(tables.agency.c.agency == agency)
+        .values(identity_key=identity_key)
+    )
+    return ends_at
+
+
+def revoke(connection: Connection, agency: str, fingerprint: str, now: int) -> int:
+    """Believe nothing under that key any more; returns how many keys of the agency are left.
+
+    Revoking it again changes nothing. Raises AGENCY_UNKNOWN, KEY_UNKNOWN.
+    """
+    require(connection, agency)
+    keys = tables.agency_key
+    rows = connection.execute(
+        select(keys.c.identity_key, keys.c.revoked_at).where(keys.c.agency == agency)
+    ).all()
+    for row in rows:
+        if signing.identity_key_id(row.identity_key) == fingerprint:
+            if row.revoked_at is None:
+                connection.execute(
+                    update(keys)
+                    .where(keys.c.identity_key == row.identity_key)
+                    .values(revoked_at=now)
+                )
+            return len(keys_now(connection, agency, now))
+    raise SafehandError(Reason.KEY_UNKNOWN, "the agency never had that key here")
+
+
+def keys_now(connection: Connection, agency: str, now: int) -> list[bytes]:
+    """The keys (32 bytes each) under which the agency is believed at ``now``, newest first."""
+    return [row.identity_key for row in _KEYS_NOW.all(connection, wanted=agency, now=now)]
+
+
+def verified(connection: Connection, agency: str, now: int, verify: Callable[[bytes], V]) -> V:
+    """What ``verify`` returns under a key that is believed at ``now``.
+
+    ``verify`` raises SIGNATURE_INVALID for a key that did not sign. Raises AGENCY_UNKNOWN,
+    SIGNATURE_INVALID, and whatever else ``verify`` raises.
+    """
+    return _under_any(connection, agency, keys_now(connection, agency, now), verify)
+
+
+def verified_then(connection: Connection, agency: str, verify: Callable[[bytes], V]) -> V:
+    """As ``verified``, for what is on file: under any key that was not revoked."""
+    keys = [row.identity_key for row in _KEYS_EVER.all(connection, wanted=agency)]
+    return _under_any(connection, agency, keys, verify)
 
 
 def find(connection: Connection, agency: str) -> Agency | None:
@@ -82,3 +183,45 @@ def require(connection: Connection, agency: str) -> Agency:
     if found is None:
         raise SafehandError(Reason.AGENCY_UNKNOWN)
     return found
+
+
+def _under_any(
+    connection: Connection, agency: str, keys: list[bytes], verify: Callable[[bytes], V]
+) -> V:
+    refusal: SafehandError | None = None
+    for key in keys:
+        try:
+            return verify(key)
+        except SafehandError as error:
+            if error.reason is not Reason.SIGNATURE_INVALID:
+                raise
+            refusal = refusal or error
+    require(connection, agency)
+    raise refusal or SafehandError(Reason.SIGNATURE_INVALID, "no key of the agency is believed")
+
+
+def _require_usable(identity_key: bytes) -> None:
+    try:
+        signing.load_public(identity_key)
+    except SafehandError as error:
+        raise SafehandError(
+            Reason.MALFORMED, error.detail, metadata={"field": "identity_key"}
+        ) from error
+
+
+def _require_new(connection: Connection, identity_key: bytes) -> None:
+    keys = tables.agency_key
+    known = select(keys.c.agency).where(keys.c.identity_key == identity_key)
+    if connection.execute(known).first() is not None:
+        raise SafehandError(Reason.ALREADY_EXISTS, "another agency or key is pinned already")
+
+
+def _add_key(connection: Connection, agency: str, identity_key: bytes, now: int) -> None:
+    values: dict[str, Any] = {
+        "identity_key": identity_key,
+        "agency": agency,
+        "not_before": now,
+        "not_after": None,
+        "revoked_at": None,
+    }
+    connection.execute(insert(tables.agency_key).values(**values))

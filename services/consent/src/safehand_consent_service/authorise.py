@@ -239,7 +239,7 @@ def _mint(
     receipt: Receipt,
 ) -> str:
     now = context.now
-    expires_at = min(now + TOKEN_S, grant.expires_at)
+    expires_at = min(now + TOKEN_S, grant_state.ends_at(grant))
     if expires_at <= now:
         raise SafehandError(Reason.CONSENT_ENDED)
     claims = token.TokenClaims(

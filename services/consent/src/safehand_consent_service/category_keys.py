@@ -3,7 +3,7 @@
 The database holds wrapped keys and the number of the current epoch; the KEK of an epoch is the
 file ``kek-<epoch>`` of the keystore directory, in no backup. Destroying a key takes two steps: its
 row is deleted at once, and the next roll destroys the KEK under which every old copy of the row
-was wrapped (DESIGN 3.4, PROTOCOL step 15).
+was wrapped (DESIGN 3.4, PROTOCOL step 15). ``kek_roll`` says when and how a roll goes on.
 
 Functions that take ``connection`` run inside the writer's transaction: which epoch is current is
 read there, so a grant made during a roll is wrapped under the epoch that holds when it commits.
@@ -14,12 +14,13 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from safehand_core import failpoints, logs
+from safehand_core import logs
 from safehand_core.entropy import Entropy
 from safehand_core.errors import SafehandError
 from safehand_core.keystore import (
@@ -27,7 +28,7 @@ from safehand_core.keystore import (
     make_private_dir,
     read_private,
     require_private,
-    write_atomic,
+    write_new,
 )
 from safehand_core.reasons import Reason
 from safehand_formats import wraps
@@ -40,6 +41,8 @@ from safehand_consent_service.tables import category_key, kek_epoch
 FIRST_EPOCH: Final = 1
 _CURRENT: Final = "current"
 _RETIRED: Final = "retired"
+LOST: Final = "kek-lost"
+"""An operator's file: the KEK is gone for good, begin a new epoch."""
 _FILE: Final = re.compile(r"kek-([1-9][0-9]{0,15})")
 _LEFTOVER: Final = ".kek-*.tmp"
 """What a crash while a KEK file was written leaves behind; nothing was ever wrapped under it."""
@@ -53,11 +56,12 @@ _WRAPPED: Final = Prepared(
 )
 _INSERT: Final = Prepared(insert(category_key))
 _REWRAP: Final = Prepared(
-    # A roll is one transaction, which her stop waits for: every row counts.
+    # ``before``: a row that is gone, or that another roll has wrapped already, is left alone.
     update(category_key)
     .where(
         category_key.c.grant_id == bindparam("grant"),
         category_key.c.category == bindparam("of"),
+        category_key.c.epoch == bindparam("before"),
     )
     .values(epoch=bindparam("fresh"), wrapped=bindparam("again"))
 )
@@ -67,51 +71,73 @@ _CURRENT_EPOCH: Final = Prepared(
 
 
 @dataclass(frozen=True, slots=True)
-class Rolled:
-    """The new epoch, and how many live keys were wrapped again."""
+class Rewrapped:
+    """Rows wrapped again under the KEK of ``epoch``, in memory, for ``put_rewrapped``."""
 
     epoch: int
-    rewrapped: int
-
-
-RunInWriter = Callable[[Callable[[Connection], Rolled]], Rolled]
-"""Runs a function in one transaction of the ledger's writer, returns after its commit."""
+    rows: tuple[dict[str, Any], ...]
 
 
 class KekRing:
-    """The KEKs of this process. Call ``start`` once before anything else; safe for threads."""
+    """The KEKs of this process. Call ``start`` once before anything else; safe for threads.
 
-    def __init__(self, directory: Path, engine: Engine, entropy: Entropy) -> None:
+    ``shared``: several hosts write this database in turn, so ``directory`` must be on a volume
+    that all of them mount.
+    """
+
+    def __init__(
+        self, directory: Path, engine: Engine, entropy: Entropy, *, shared: bool = False
+    ) -> None:
         self._directory = directory
         self._engine = engine
         self._entropy = entropy
+        self._shared = shared
         self._keks: dict[int, bytes] = {}
         self._lock = threading.Lock()
         self._rolling = threading.Lock()
 
-    def start(self, now: int) -> None:
-        """Make the first epoch, or finish a roll that a crash left open, either way.
+    def require_volume(self) -> None:
+        """Raise CONFIG_INVALID where the database is shared and its current KEK is not here."""
+        with begin_read(self._engine) as connection:
+            epoch = _current(connection)
+        if self._shared and epoch is not None and not self._path(epoch).exists():
+            self._require_lost()
 
-        After the ledger was checked against its anchor, before anything is served. A KEK newer
-        than the current epoch never wrapped a committed row, and one older wraps no row any more:
-        both are destroyed. No crash removes the current epoch's own file: where it is gone the
-        database is a copy from elsewhere or before. Then its rows open no more, a new epoch
+    def start(self, now: int) -> None:
+        """Find the current epoch's KEK, or make the first epoch.
+
+        After the ledger was checked against its anchor, before anything is served. No crash
+        removes the current epoch's own file. Where it is gone from a database of this machine's
+        own, the database is a copy from elsewhere or before: its rows open no more, a new epoch
         begins, and nothing is destroyed before the next roll, so that the mistake can be mended.
+        Where several hosts share the database, the file is rather on a volume that is not mounted
+        here: raises CONFIG_INVALID, because a new epoch would lock the other hosts out. An
+        operator who lost it for good says so by an empty file ``kek-lost`` in its place.
         """
         make_private_dir(self._directory)
         require_private(self._directory)
         for leftover in self._directory.glob(_LEFTOVER):
-            leftover.unlink()
+            leftover.unlink(missing_ok=True)
         with begin_read(self._engine) as connection:
             epoch = _current(connection)
         if epoch is not None and epoch in self._on_disk():
-            self._destroy_unused()
             return
         if epoch is not None:
             logs.get().error("keys.kek_missing")
-        fresh = self._new_file(epoch)
+            if self._shared:
+                self._require_lost()
+        fresh = self.new_kek()
         with begin_write(self._engine) as connection:
             _begin(connection, fresh, now)
+        (self._directory / LOST).unlink(missing_ok=True)
+
+    def _require_lost(self) -> None:
+        if not (self._directory / LOST).exists():
+            raise SafehandError(
+                Reason.CONFIG_INVALID,
+                "the release key of the current epoch is not in kek_dir: mount the volume that all"
+                " hosts of this database share",
+            )
 
     # --- inside the writer's transaction ---------------------------------------------------
 
@@ -129,6 +155,12 @@ class KekRing:
     def delete_keys(self, connection: Connection, grant_id: str) -> int:
         """Delete every key of a grant that has become final; returns how many there were."""
         statement = delete(category_key).where(category_key.c.grant_id == grant_id)
+        return connection.execute(statement).rowcount
+
+    def delete_some(self, connection: Connection, grant_id: str, categories: Iterable[str]) -> int:
+        """Delete the keys of what she took out of a grant that goes on; returns how many."""
+        of = category_key.c.category.in_(sorted(categories))
+        statement = delete(category_key).where(category_key.c.grant_id == grant_id, of)
         return connection.execute(statement).rowcount
 
     # --- outside it ------------------------------------------------------------------------
@@ -149,64 +181,111 @@ class KekRing:
         kek = self._require_kek(row.epoch)
         return wraps.open_category_key(kek, row.epoch, grant_id, category, row.wrapped)
 
-    def roll(self, run: RunInWriter, now: int) -> Rolled:
-        """Replace the KEK: PROTOCOL step 15, in its order. One roll at a time.
+    # --- a roll, step by step (``kek_roll``) -----------------------------------------------
 
-        A failure before the commit leaves the old epoch in force; the unused new file goes with
-        the next roll or start.
+    @contextmanager
+    def one_roll(self, wait_s: float) -> Iterator[None]:
+        """One roll of this process at a time; raises STATE_CONFLICT after ``wait_s``."""
+        if not self._rolling.acquire(timeout=wait_s):
+            raise SafehandError(Reason.STATE_CONFLICT, "another roll is under way")
+        try:
+            yield
+        finally:
+            self._rolling.release()
+
+    def made_at(self) -> int:
+        """When the current epoch began, in the ledger's time (seconds)."""
+        with begin_read(self._engine) as connection:
+            statement = select(kek_epoch.c.made_at).where(kek_epoch.c.state == _CURRENT)
+            return int(connection.execute(statement).scalar_one())
+
+    def new_kek(self) -> int:
+        """Write the KEK of an epoch that never was, durably; returns the epoch.
+
+        Never over an existing file: another host may be writing one.
         """
-        with self._rolling:
-            with begin_read(self._engine) as connection:
-                old = _require_current(connection)
-            fresh = self._new_file(old)
-            failpoints.hit("consent.keys.new_kek")
-            rolled = run(lambda connection: self._rewrap(connection, fresh, now))
-            failpoints.hit("consent.keys.rewrapped")
-            self._destroy_unused()
-            return rolled
-
-    # --- pieces ----------------------------------------------------------------------------
-
-    def _rewrap(self, connection: Connection, fresh: int, now: int) -> Rolled:
-        if fresh <= _require_current(connection):
-            raise SafehandError(Reason.STATE_CONFLICT, "another roll came first")
-        new_kek = self._require_kek(fresh)
-        _begin(connection, fresh, now)
-        count = 0
-        rows = connection.execute(select(category_key)).all()
-        for row in rows:
-            old_kek = self._kek(row.epoch)
-            if old_kek is None:
-                continue  # lost already, as ``start`` says
-            place = (row.grant_id, row.category)
-            key = wraps.open_category_key(old_kek, row.epoch, *place, row.wrapped)
-            wrapped = wraps.seal_category_key(new_kek, fresh, *place, key, self._entropy)
-            _REWRAP.run(connection, grant=row.grant_id, of=row.category, fresh=fresh, again=wrapped)
-            count += 1
-        return Rolled(fresh, count)
-
-    def _new_file(self, above: int | None) -> int:
-        """Write a KEK of an epoch that never was, durably; returns the epoch."""
         with begin_read(self._engine) as connection:
             known = connection.execute(select(func.max(kek_epoch.c.epoch))).scalar()
-        fresh = max([FIRST_EPOCH - 1, above or 0, known or 0, *self._on_disk()]) + 1
+        fresh = max([FIRST_EPOCH - 1, known or 0, *self._on_disk()]) + 1
         kek = self._entropy.bytes(wraps.KEY_BYTES)
-        write_atomic(self._path(fresh), kek)
+        while not write_new(self._path(fresh), kek):
+            fresh += 1
         with self._lock:
             self._keks[fresh] = kek
         return fresh
 
-    def _destroy_unused(self) -> None:
-        """Unlink every KEK that is not the current epoch's, and forget its bytes."""
+    def begin_epoch(self, connection: Connection, fresh: int, now: int) -> None:
+        """Inside the writer: from here on new keys are wrapped under ``fresh``."""
+        if fresh <= _require_current(connection):
+            raise SafehandError(Reason.STATE_CONFLICT, "another roll came first")
+        self._require_kek(fresh)
+        _begin(connection, fresh, now)
+
+    def rewrap_some(self, most: int) -> Rewrapped | None:
+        """Up to ``most`` keys of older epochs, wrapped under the current one; None where no row
+        of an older epoch is left that opens. Reads alone: the writer does not wait for it."""
+        with begin_read(self._engine) as connection:
+            epoch = _require_current(connection)
+            older = [known for known in self._on_disk() if known < epoch]
+            found = connection.execute(
+                select(category_key).where(category_key.c.epoch.in_(older)).limit(most)
+            ).all()
+        new_kek = self._require_kek(epoch)
+        rows = []
+        for row in found:
+            place = (row.grant_id, row.category)
+            old_kek = self._require_kek(row.epoch)
+            key = wraps.open_category_key(old_kek, row.epoch, *place, row.wrapped)
+            again = wraps.seal_category_key(new_kek, epoch, *place, key, self._entropy)
+            rows.append(
+                {
+                    "grant": row.grant_id,
+                    "of": row.category,
+                    "before": row.epoch,
+                    "fresh": epoch,
+                    "again": again,
+                }
+            )
+        return Rewrapped(epoch, tuple(rows)) if rows else None
+
+    def put_rewrapped(self, connection: Connection, batch: Rewrapped) -> int:
+        """Inside the writer: store what ``rewrap_some`` made; returns how many rows it was."""
+        if batch.epoch != _require_current(connection):
+            raise SafehandError(Reason.STATE_CONFLICT, "another roll came first")
+        _REWRAP.run_many(connection, batch.rows)
+        return len(batch.rows)
+
+    def unfinished(self) -> bool:
+        """Whether a roll was cut off: the KEK of an epoch that is known to be over is there."""
+        return bool(self._over() & set(self._on_disk()))
+
+    def destroy_unused(self, *, unknown: bool) -> None:
+        """Unlink every KEK before the current one that wraps no row, and forget its bytes.
+
+        With ``unknown`` also one of an epoch that this database does not know: what a crash left
+        before its epoch began, or, in a restored copy, a mistake that can be mended until the next
+        roll. A newer one is always left alone: it may be of a roll that another host has just
+        begun. It wraps no committed row unless it becomes current.
+        """
+        over = self._over()
         with begin_read(self._engine) as connection:
             keep = _require_current(connection)
             in_use = set(connection.execute(select(category_key.c.epoch).distinct()).scalars())
-        for epoch in set(self._on_disk()) - in_use - {keep}:
+        for epoch in set(self._on_disk()) - in_use:
+            if epoch >= keep or not (unknown or epoch in over):
+                continue
             with self._lock:
                 # Together: nobody finds the file and then cannot read it, or reads it back.
                 self._path(epoch).unlink(missing_ok=True)
                 self._keks.pop(epoch, None)
         fsync_directory(self._directory)
+
+    # --- pieces ----------------------------------------------------------------------------
+
+    def _over(self) -> set[int]:
+        with begin_read(self._engine) as connection:
+            statement = select(kek_epoch.c.epoch).where(kek_epoch.c.state == _RETIRED)
+            return set(connection.execute(statement).scalars())
 
     def _kek(self, epoch: int) -> bytes | None:
         with self._lock:

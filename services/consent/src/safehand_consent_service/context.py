@@ -23,6 +23,7 @@ from safehand_consent_service.category_keys import KekRing
 from safehand_consent_service.gate import Gates
 from safehand_consent_service.hooks import Hooks
 from safehand_consent_service.refused_looks import RefusedLooks
+from safehand_consent_service.token_keys import TokenKeys
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ class Context:
         cards: what needs a pepper.
         pager: page tokens.
         ledger: the ledger's public key, as clients pin it.
-        token_key: signs consent tokens and acknowledgements.
+        token_keys: sign consent tokens and acknowledgements, one at a time.
         issuer, audience: what a consent token names.
         wake: tells the relay that the outbox has something new; never blocks, never raises.
         refused: the rows of refused looks, written in the background.
@@ -54,7 +55,7 @@ class Context:
     cards: Cards
     pager: Pager
     ledger: NoteVerifier
-    token_key: Ed25519PrivateKey
+    token_keys: TokenKeys
     issuer: str
     audience: str
     wake: Callable[[], None]
@@ -65,6 +66,11 @@ class Context:
     def now(self) -> int:
         """The ledger's time, seconds since the epoch: it never runs backwards."""
         return self.writer.now
+
+    @property
+    def token_key(self) -> Ed25519PrivateKey:
+        """What signs tokens and acknowledgements now."""
+        return self.token_keys.signer(self.now)
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,9 +33,25 @@ def ended(connection: Connection, row: Grant, at: int) -> None:
     _grant_event(connection, events_pb2.EVENT_TYPE_CONSENT_ENDED, row.grant_id, _both(row), at)
 
 
+def confirmed(connection: Connection, row: Grant, at: int) -> None:
+    """What had to be confirmed or signed was: for the releasing agency, which may send more."""
+    _grant_event(
+        connection,
+        events_pb2.EVENT_TYPE_CONSENT_CONFIRMED,
+        row.grant_id,
+        [f"agency/{row.releasing}"],
+        at,
+    )
+
+
 def resumed(connection: Connection, row: Grant, at: int) -> None:
     """She resumed sharing within the window: for the same parties as ``ended``."""
     _grant_event(connection, events_pb2.EVENT_TYPE_CONSENT_RESUMED, row.grant_id, _both(row), at)
+
+
+def narrowed(connection: Connection, row: Grant, at: int) -> None:
+    """She took something out of the grant ``row``: for the same parties as ``ended``."""
+    _grant_event(connection, events_pb2.EVENT_TYPE_CONSENT_NARROWED, row.grant_id, _both(row), at)
 
 
 def disclosed(connection: Connection, referral: str, releasing: str, at: int) -> None:

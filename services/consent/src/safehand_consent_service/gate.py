@@ -7,8 +7,9 @@ nothing is handed to the transport after a stop was answered.
 
 What raises is told apart by ledger index, because a slow thread may report an old RESUME after a
 newer STOP: the gate stays up while the newest STOP that it heard of is newer than the newest
-RESUME. After a restart every flag is down, which is safe: no release is in flight, and the
-writer refuses by what is on record.
+RESUME. A narrowing closes the gate for the categories that it takes out and for no other, and for
+good, because nothing brings a category back. After a restart every flag is down, which is safe: no
+release is in flight, and the writer refuses by what is on record.
 """
 
 from __future__ import annotations
@@ -56,6 +57,7 @@ class Passage:
     grant: str
     call: Call
     since: float
+    category: str
 
 
 @dataclass(slots=True)
@@ -65,14 +67,33 @@ class _Gate:
     stopped_at: int = NEVER
     resumed_at: int = NEVER
     inside: set[Passage] = field(default_factory=set)
+    narrowing: list[frozenset[str]] = field(default_factory=list)
+    removed: set[str] = field(default_factory=set)
 
     @property
     def up(self) -> bool:
         return self.raisers > 0 or self.stopped_at > self.resumed_at
 
+    def shut(self, category: str) -> bool:
+        """Whether no release of ``category`` may come in."""
+        taken_out = category in self.removed or any(category in out for out in self.narrowing)
+        return self.up or taken_out
+
+    @property
+    def busy(self) -> bool:
+        return bool(self.inside or self.raisers or self.narrowing)
+
     @property
     def idle(self) -> bool:
-        return not self.inside and self.raisers == 0 and self.stopped_at == NEVER
+        return not self.busy and self.stopped_at == NEVER and not self.removed
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """``raising``: grants whose gate a stop holds up now; ``inside``: releases on their way out."""
+
+    raising: int
+    inside: int
 
 
 class Raised:
@@ -95,6 +116,29 @@ class Raised:
         if self._open:
             self._open = False
             self._gates._let_go(self.grant, stop_index)
+
+
+class Narrowed:
+    """What one narrowing holds shut. End it with exactly one of ``keep`` and ``drop``."""
+
+    def __init__(self, gates: Gates, grant: str, removed: frozenset[str]) -> None:
+        self._gates = gates
+        self._open = True
+        self.grant = grant
+        self.removed = removed
+
+    def keep(self) -> None:
+        """The NARROW is on record: shut for these categories from now on."""
+        self._end(on_record=True)
+
+    def drop(self) -> None:
+        """The narrowing failed cleanly: open again, unless another one shuts it."""
+        self._end(on_record=False)
+
+    def _end(self, *, on_record: bool) -> None:
+        if self._open:
+            self._open = False
+            self._gates._end_narrowing(self, on_record=on_record)
 
 
 class Gates:
@@ -127,6 +171,18 @@ class Gates:
             self._drain(grant, cancel_after_s)
         return [Raised(self, grant) for grant in ordered]
 
+    def narrow_and_drain(
+        self, grant: str, removed: Iterable[str], cancel_after_s: float = CANCEL_AFTER_S
+    ) -> Narrowed:
+        """Shut the gate of ``grant`` for the categories ``removed``; returns when no release of
+        one of them is on its way out. Waits as ``raise_and_drain``; other categories go on."""
+        out = frozenset(removed)
+        with self._changed:
+            self._forget_old()
+            self._gate(grant).narrowing.append(out)
+        self._drain(grant, cancel_after_s, out)
+        return Narrowed(self, grant, out)
+
     def lower(self, grant: str, resume_index: int) -> None:
         """A RESUME at ``resume_index`` is on record; a STOP behind it keeps the flag up."""
         with self._changed:
@@ -145,16 +201,26 @@ class Gates:
             gate = self._gates.get(grant)
             return 0 if gate is None else len(gate.inside)
 
-    def enter(self, grant: str, call: Call) -> Passage:
-        """Go in, to be left by itself when the RPC of ``call`` ends.
+    def counts(self) -> Counts:
+        """What goes on in all gates together, for whoever watches the service."""
+        with self._changed:
+            gates = list(self._gates.values())
+        # Counted outside the lock, which every stop needs: a number that is a moment old will do.
+        return Counts(
+            sum(gate.raisers > 0 for gate in gates), sum(len(gate.inside) for gate in gates)
+        )
 
-        Raises CONSENT_ENDED when the flag is up, UNAVAILABLE when the RPC is over already.
+    def enter(self, grant: str, call: Call, category: str) -> Passage:
+        """Go in with a key of ``category``, to be left by itself when the RPC of ``call`` ends.
+
+        Raises CONSENT_ENDED when the flag is up or she took the category out, UNAVAILABLE when the
+        RPC is over already.
         """
         with self._changed:
             gate = self._gate(grant)
-            if gate.up:
+            if gate.shut(category):
                 raise SafehandError(Reason.CONSENT_ENDED)
-            passage = Passage(grant, call, self._monotonic())
+            passage = Passage(grant, call, self._monotonic(), category)
             gate.inside.add(passage)
         if not call.add_callback(lambda: self.leave(passage)):
             self.leave(passage)
@@ -184,10 +250,11 @@ class Gates:
                 del self._gates[passage.grant]
             self._changed.notify_all()
 
-    def _drain(self, grant: str, cancel_after_s: float) -> None:
+    def _drain(self, grant: str, cancel_after_s: float, of: frozenset[str] | None = None) -> None:
+        """Wait until no release of the categories ``of`` (None: of any) is on its way out."""
         while True:
             with self._changed:
-                inside = self._gates[grant].inside
+                inside = [p for p in self._gates[grant].inside if of is None or p.category in of]
                 now = self._monotonic()
                 late = [p for p in inside if now - p.since >= cancel_after_s]
                 if not inside:
@@ -217,7 +284,7 @@ class Gates:
             grant, gate = next(iter(self._gates.items()))
             if gate.touched >= before:
                 return
-            if gate.inside or gate.raisers:
+            if gate.busy:
                 self._gate(grant)
             else:
                 del self._gates[grant]
@@ -229,3 +296,12 @@ class Gates:
             gate.stopped_at = max(gate.stopped_at, stop_index)
             if gate.idle:
                 del self._gates[grant]
+
+    def _end_narrowing(self, done: Narrowed, *, on_record: bool) -> None:
+        with self._changed:
+            gate = self._gates[done.grant]
+            gate.narrowing.remove(done.removed)
+            if on_record:
+                gate.removed |= done.removed
+            if gate.idle:
+                del self._gates[done.grant]

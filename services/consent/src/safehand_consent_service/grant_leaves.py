@@ -12,6 +12,7 @@ from safehand_ledger.transaction import WriterTransaction
 from safehand_store.prepared import Prepared
 from sqlalchemy import Connection, bindparam, insert, select, update
 
+from safehand_consent_service import slip_codes
 from safehand_consent_service.grant_row import Grant
 from safehand_consent_service.tables import grant, grant_leaf
 
@@ -59,13 +60,14 @@ def append(txn: WriterTransaction, row: Grant, kind: Kind, fields: dict[str, Jso
             raise SafehandError(Reason.QUOTA_EXCEEDED, "under one consent; ask her for a new one")
         body["counter"] = counter
     index = txn.append(kind, grant_tag(kind, row.secret, counter), body)
-    note(txn.connection, row.grant_id, index, kind)
+    note(txn, row.grant_id, index, kind)
     return index
 
 
-def note(connection: Connection, grant_id: str, index: int, kind: Kind) -> None:
-    """Write down that the leaf at ``index`` is the grant's."""
-    _NOTE.run(connection, leaf_index=index, grant_id=grant_id, kind=int(kind))
+def note(txn: WriterTransaction, grant_id: str, index: int, kind: Kind) -> None:
+    """Write down that the leaf at ``index``, just appended, is the grant's, and its check code."""
+    _NOTE.run(txn.connection, leaf_index=index, grant_id=grant_id, kind=int(kind))
+    slip_codes.note(txn, index, kind)
 
 
 def indexes(connection: Connection, grant_id: str) -> list[int]:

@@ -105,6 +105,11 @@ def due_end(row: Grant, now: int) -> Kind | None:
     return Kind.EXPIRE if expired and ends_at(row) < row.final_at else Kind.REVOKE
 
 
+def window_cause(row: Grant) -> Cause:
+    """Why a stopped grant is revoked once its window is over: a consent under coercion was none."""
+    return "invalidated" if row.stop_why == COERCION else "window"
+
+
 def revoke(txn: WriterTransaction, keks: KekRing, row: Grant, cause: Cause) -> Grant:
     """Make a stop final; ``row`` is stopped. Returns the grant as it is then.
 
@@ -152,4 +157,5 @@ __all__ = [
     "require_live",
     "require_shareable",
     "revoke",
+    "window_cause",
 ]

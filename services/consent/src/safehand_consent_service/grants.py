@@ -16,10 +16,11 @@ from safehand_formats.kinds import SECRET_BYTES, Kind, grant_tag
 from safehand_ledger.receipt import Receipt
 from safehand_ledger.transaction import WriterTransaction
 from safehand_store.prepared import Prepared
-from sqlalchemy import insert
+from sqlalchemy import Connection, insert
 
 from safehand_consent_service import (
     agencies,
+    cosign,
     events_out,
     grant_leaves,
     grant_state,
@@ -173,15 +174,10 @@ def record(
     if not subjects.knows(txn.connection, terms.releasing, subject_id):
         raise SafehandError(Reason.NOT_FOUND, "the releasing agency does not know her")
     categories = terms.all_categories()
-    filed = protocols.require_live(
-        txn.connection,
-        terms.releasing,
-        terms.recipient,
-        terms.purpose,
-        # Every protocol carries the card: it is what a referral consists of at the least.
-        [category for category in categories if category != CARD],
-        txn.now,
-    )
+    filed = _require_protocol(txn.connection, terms, txn.now)
+    cosign_by = cosign.needed_by(txn.connection, subject_id, terms.purpose, txn.now)
+    if cosign_by is not None:
+        origin = dataclasses.replace(origin, cosign_by=cosign_by)
     grant_id = ids.new_id(context.entropy)
     secret = context.entropy.bytes(SECRET_BYTES)
     body: dict[str, Json] = {
@@ -247,10 +243,30 @@ def record(
         next_confirm=0,
     )
     _INSERT.run(txn.connection, **row._asdict())
-    grant_leaves.note(txn.connection, grant_id, index, Kind.GRANT)
+    grant_leaves.note(txn, grant_id, index, Kind.GRANT)
     context.keks.make_keys(txn.connection, grant_id, categories)
     events_out.granted(txn.connection, grant_id, terms.releasing, txn.now)
     return row
+
+
+def require_possible(connection: Connection, terms: Terms, now: int) -> None:
+    """What ``record`` refuses whoever she is: EXPIRY_INVALID, AGENCY_UNKNOWN, PROTOCOL_MISSING."""
+    terms.times(now)
+    for agency in (terms.releasing, terms.recipient):
+        agencies.require(connection, agency)
+    _require_protocol(connection, terms, now)
+
+
+def _require_protocol(connection: Connection, terms: Terms, now: int) -> protocols.Filed:
+    return protocols.require_live(
+        connection,
+        terms.releasing,
+        terms.recipient,
+        terms.purpose,
+        # Every protocol carries the card: it is what a referral consists of at the least.
+        [category for category in terms.all_categories() if category != CARD],
+        now,
+    )
 
 
 def _malformed(field: str, detail: str) -> SafehandError:

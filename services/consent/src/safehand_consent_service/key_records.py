@@ -6,20 +6,26 @@ leaves for keys issued in its name.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 from safehand_core.errors import SafehandError
 from safehand_core.reasons import Reason
+from safehand_formats.answer import DECLINE, WITHDRAW
 from safehand_formats.keyrecord import KeyRecord, SignedKeyRecord
 from safehand_formats.kinds import Kind, key_tag
 from safehand_ledger.receipt import Receipt
 from safehand_ledger.transaction import WriterTransaction
 from safehand_rpc.identity import Principal
 from safehand_store.engine import begin_read
-from sqlalchemy import Connection, bindparam, func, insert, select
+from sqlalchemy import Connection, bindparam, exists, func, insert, select
 
 from safehand_consent_service import agencies, tables
 from safehand_consent_service.context import Context, Request, earlier, remember
+
+OVERLAP_S: Final = 7 * 24 * 3600
+"""Seconds after its successor's entry in which a recipient key is still sealed to: senders hold a
+verified key for minutes, and a draft that was interrupted for days."""
 
 _T: Final = tables.key_record
 _BY_DIGEST: Final = select(_T.c.leaf_index).where(
@@ -39,8 +45,7 @@ def append(
     if principal.kind != "agency" or signed.record.agency != principal.name:
         raise SafehandError(Reason.NOT_ALLOWED)
     with begin_read(context.engine) as connection:
-        agency = agencies.require(connection, principal.name)
-    record = signed.verify(agency.identity_key)
+        record = agencies.verified(connection, principal.name, context.now, signed.verify)
     done = context.writer.submit(lambda txn: _append(txn, signed, record, request))
     return done.receipts[done.value]
 
@@ -51,6 +56,64 @@ def require_logged(connection: Connection, signed: SignedKeyRecord) -> int:
     if index is None:
         raise SafehandError(Reason.KEY_UNKNOWN)
     return index
+
+
+def require_sealed_to(connection: Connection, record: KeyRecord, now: int) -> None:
+    """Return if a new manifest may still name the key: it is the newest, or was until lately.
+
+    Raises KEY_UNKNOWN: after the overlap the recipient may have deleted the private half.
+    """
+    until = _sealed_until(connection, record.agency, record.sequence)
+    if until is not None and now >= until:
+        raise SafehandError(Reason.KEY_UNKNOWN, "a newer key took its place")
+
+
+@dataclass(frozen=True, slots=True)
+class KeyUse:
+    """Whether a private key may still be needed. Times: seconds since the epoch.
+
+    Attributes:
+        open_manifests: on file, naming the key, that may still be opened.
+        until: when the last of them ends; None where there is none.
+        sealed_until: until when a new one may name it; None while it is the newest key.
+    """
+
+    open_manifests: int
+    until: int | None
+    sealed_until: int | None
+
+
+def use_of(connection: Connection, agency: str, kid: str, now: int) -> KeyUse:
+    """What still needs the agency's own recipient key; raises KEY_UNKNOWN where it is not its."""
+    sequence = connection.execute(
+        select(_T.c.sequence).where(_T.c.agency == agency, _T.c.kid == kid)
+    ).scalar_one_or_none()
+    if sequence is None:
+        raise SafehandError(Reason.KEY_UNKNOWN)
+    refer, answer, grant = tables.refer.c, tables.answer.c, tables.grant.c
+    closed = exists().where(
+        answer.manifest_digest == refer.manifest_digest, answer.answer.in_((DECLINE, WITHDRAW))
+    )
+    count, until = connection.execute(
+        select(func.count(), func.max(refer.not_after))
+        .join_from(tables.refer, tables.grant, grant.grant_id == refer.grant_id)
+        .where(
+            refer.recipient == agency,
+            refer.recipient_key == kid,
+            refer.not_after > now,
+            refer.replaced_by.is_(None),
+            grant.state.not_in(tables.FINAL_STATES),
+            ~closed,
+        )
+    ).one()
+    return KeyUse(count, until, _sealed_until(connection, agency, sequence))
+
+
+def _sealed_until(connection: Connection, agency: str, sequence: int) -> int | None:
+    replaced = connection.execute(
+        select(_T.c.logged_at).where(_T.c.agency == agency, _T.c.sequence == sequence + 1)
+    ).scalar_one_or_none()
+    return None if replaced is None else replaced + OVERLAP_S
 
 
 def _append(
@@ -82,6 +145,7 @@ def _append(
                 not_before=record.not_before,
                 not_after=record.not_after,
                 leaf_index=index,
+                logged_at=txn.now,
             )
         )
     else:

@@ -11,10 +11,13 @@ from safehand_rpc.policy import Policy
 
 _CONSENT: Final = "/safehand.consent.v1.ConsentService/"
 _LEDGER: Final = "/safehand.consent.v1.LedgerService/"
+_KEYS: Final = "/safehand.consent.v1.KeyService/"
 
 _AGENCY: Final = frozenset({"agency"})
 _PERSON: Final = frozenset({"service:portal"})
 """Her own calls come through the portal, each with her session."""
+_GUARDIAN: Final = frozenset({"service:portal"})
+"""A guardian's calls come through the portal too, each with a session of his own."""
 _OPERATOR: Final = frozenset({"operator:consent"})
 _FOLLOWERS: Final = frozenset({"service:referral", "service:notify"})
 _READERS: Final = frozenset({"agency", "oversight"})
@@ -36,14 +39,47 @@ POLICY: Final[Policy] = {
     _CONSENT + "ListGrants": _PERSON,
     _CONSENT + "ListLooks": _PERSON,
     _CONSENT + "GetReceipt": _PERSON,
+    _CONSENT + "ListQuestions": _PERSON,
+    _CONSENT + "AnswerQuestion": _PERSON,
+    _CONSENT + "GetRefusalReceipt": _PERSON,
+    _CONSENT + "NarrowGrant": _PERSON,
+    _CONSENT + "ConfirmGrant": _PERSON,
+    _CONSENT + "ListConfirmations": _PERSON,
+    _CONSENT + "DismissGuardian": _PERSON,
+    _CONSENT + "ListGuardians": _PERSON,
+    # a guardian of hers
+    _CONSENT + "OpenGuardianSession": _GUARDIAN,
+    _CONSENT + "CloseGuardianSession": _GUARDIAN,
+    _CONSENT + "ListCosignRequests": _GUARDIAN,
+    _CONSENT + "CosignGrant": _GUARDIAN,
     # agencies
     _CONSENT + "ListAgencyGrants": _AGENCY,
     _CONSENT + "AuthorizeReferral": _AGENCY,
     _CONSENT + "RecordAnswer": _AGENCY,
     _CONSENT + "ReleaseKey": _AGENCY,
+    # stops by others, and what she sees of them
+    _CONSENT + "StopForHer": _AGENCY,
+    _CONSENT + "StopAsRepresentative": _PERSON,
+    _CONSENT + "ResumeForHer": _AGENCY,
+    _CONSENT + "ListStops": _PERSON,
+    _CONSENT + "AddRepresentative": _PERSON,
+    _CONSENT + "ListRepresentatives": _PERSON,
+    _CONSENT + "RemoveRepresentative": _PERSON,
+    _CONSENT + "SetCodeWord": _PERSON,
+    _CONSENT + "RecordGrant": _AGENCY,
+    _CONSENT + "SecondGrant": _AGENCY,
+    _CONSENT + "SetCosign": _AGENCY,
+    _CONSENT + "RegisterGuardian": _AGENCY,
+    _CONSENT + "ExcludeGuardian": _AGENCY,
+    _CONSENT + "AskConsent": _AGENCY,
+    _CONSENT + "ListAsks": _AGENCY,
+    # why, and why not
+    _CONSENT + "Explain": _AGENCY,
+    _CONSENT + "ExplainSharing": _PERSON,
     # consent's own operator
     _CONSENT + "RollKeys": _OPERATOR,
     _CONSENT + "ConfirmClock": _OPERATOR,
+    _CONSENT + "ReplayEvents": _OPERATOR,
     # the other services
     _CONSENT + "ListEvents": _FOLLOWERS,
     # the ledger
@@ -51,10 +87,38 @@ POLICY: Final[Policy] = {
     _LEDGER + "GetCheckpoint": _HEAD_READERS,
     _LEDGER + "ListLeaves": _READERS,
     _LEDGER + "GetConsistencyProof": _HEAD_READERS,
+    _LEDGER + "CheckCode": _READERS | {"service:portal"},
+    # keys
+    _KEYS + "ListTokenKeys": frozenset({"service:referral"}),
+    _KEYS + "RotateTokenKey": _OPERATOR,
+    _KEYS + "RotateAgencyKey": _OPERATOR,
+    _KEYS + "RevokeAgencyKey": _OPERATOR,
+    _KEYS + "GetKeyUse": _AGENCY,
 }
 
-STOP: Final = frozenset({_CONSENT + "StopGrant"})
-HERS: Final = frozenset(path for path, roles in POLICY.items() if roles == _PERSON) - STOP
+STOP: Final = frozenset({_CONSENT + name for name in ("StopGrant", "NarrowGrant", "ConfirmGrant")})
+"""What waits at a gate: a stop, a narrowing, which is a stop of something, and her no to what was
+recorded for her."""
+_GUARDIANS: Final = frozenset(
+    _CONSENT + name
+    for name in (
+        "OpenGuardianSession",
+        "CloseGuardianSession",
+        "ListCosignRequests",
+        "CosignGrant",
+    )
+)
+"""They wait among the agencies: nobody else takes the threads that she stops with."""
+STOP_FOR_HER: Final = frozenset({_CONSENT + "StopForHer"})
+STOP_BY_CODE: Final = frozenset({_CONSENT + "StopAsRepresentative"})
+"""Stops by others: apart from hers, which no agency and no caller at the portal may hold up, and
+from each other."""
+HERS: Final = (
+    frozenset(path for path, roles in POLICY.items() if roles == _PERSON)
+    - STOP
+    - STOP_BY_CODE
+    - _GUARDIANS
+)
 """Her stop, and the rest of what she does, such as signing in before it."""
 INSIDE: Final = frozenset(
     path for path, roles in POLICY.items() if not roles & (_READERS | _PERSON)

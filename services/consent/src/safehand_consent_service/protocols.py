@@ -91,7 +91,8 @@ def check(
     """
     protocol = signed.protocol
     for party in (protocol.a, protocol.b):
-        if agencies.require(connection, party.agency).identity_key != party.key:
+        agencies.require(connection, party.agency)
+        if party.key not in agencies.keys_now(connection, party.agency, now):
             raise SafehandError(
                 Reason.SIGNATURE_INVALID, "the protocol names another key than the enrolled one"
             )
@@ -143,13 +144,13 @@ def file(
 
 def live_of(connection: Connection, agency: str, now: int) -> list[Filed]:
     """Every protocol of ``agency`` that is live at ``now``, newest first."""
-    return _filed(_LIVE_OF.all(connection, agency=agency, now=now))
+    return _filed(connection, _LIVE_OF.all(connection, agency=agency, now=now), now)
 
 
 def live_between(connection: Connection, one: str, other: str, now: int) -> list[Filed]:
     """Every protocol between two agencies that is live at ``now``, newest first."""
     a, b = sorted((one, other))
-    return _filed(_LIVE_BETWEEN.all(connection, first=a, second=b, now=now))
+    return _filed(connection, _LIVE_BETWEEN.all(connection, first=a, second=b, now=now), now)
 
 
 def require_live(
@@ -175,8 +176,20 @@ def require_live(
     raise refusal or SafehandError(Reason.PROTOCOL_MISSING)
 
 
-def _filed(rows: Iterable[Any]) -> list[Filed]:
-    return [Filed(row.digest, _decoded(row.body)) for row in rows]
+def _filed(connection: Connection, rows: Iterable[Any], now: int) -> list[Filed]:
+    """Those whose keys are both believed at ``now``: a protocol ends with a key that it pins."""
+    believed: dict[str, list[bytes]] = {}
+    out = []
+    for row in rows:
+        filed = Filed(row.digest, _decoded(row.body))
+        for party in (filed.protocol.a, filed.protocol.b):
+            if party.agency not in believed:
+                believed[party.agency] = agencies.keys_now(connection, party.agency, now)
+            if party.key not in believed[party.agency]:
+                break
+        else:
+            out.append(filed)
+    return out
 
 
 @lru_cache(maxsize=DECODED)

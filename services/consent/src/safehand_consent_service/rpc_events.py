@@ -1,10 +1,11 @@
-"""ListEvents: consent's own sequence, without a gap, for the services that follow it."""
+"""Consent's own sequence, without a gap: for the services that follow it, and on the bus again."""
 
 from __future__ import annotations
 
 from typing import Any, Final
 
 from safehand.consent.v1 import consent_pb2 as pb
+from safehand_bus import replay
 from safehand_bus.envelope import to_event
 from safehand_rpc import call
 from safehand_rpc.paging import page_size
@@ -36,3 +37,14 @@ class EventMethods:
                 str(rows[size - 1].sequence), request, scope=scope
             )
         return response
+
+    def ReplayEvents(  # noqa: N802
+        self, request: pb.ReplayEventsRequest, _: Any
+    ) -> pb.ReplayEventsResponse:
+        number, last = replay.ask(
+            self._context.engine,
+            request.from_sequence,
+            request_id=request.request_id,
+            wake=self._context.wake,
+        )
+        return pb.ReplayEventsResponse(round=number, last_sequence=last)

@@ -12,7 +12,7 @@ from safehand_rpc import call
 from safehand_rpc.paging import page_size
 from safehand_store.engine import begin_read
 
-from safehand_consent_service import key_records, wire
+from safehand_consent_service import key_records, slip_codes, wire
 from safehand_consent_service.context import Context, request_of
 
 LEAVES_DEFAULT: Final = 500
@@ -58,6 +58,18 @@ class LedgerServicer(ledger_pb2_grpc.LedgerServiceServicer):
         if leaves and end < head.size:
             answer.next_page_token = self._context.pager.token(str(end), request, scope=scope)
         return answer
+
+    def CheckCode(  # noqa: N802
+        self, request: ledger_pb2.CheckCodeRequest, context: grpc.ServicerContext
+    ) -> ledger_pb2.CheckCodeResponse:
+        found = slip_codes.find(self._context, request.code)
+        return ledger_pb2.CheckCodeResponse(
+            # Whoever has a code is not thereby the person: the opening stays closed.
+            receipts=[
+                ledger_pb2.Receipt(index=one.index, leaf=one.leaf, proof=one.proof)
+                for one in found
+            ]
+        )
 
     def GetConsistencyProof(  # noqa: N802
         self, request: ledger_pb2.GetConsistencyProofRequest, context: grpc.ServicerContext

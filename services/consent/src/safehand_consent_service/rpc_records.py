@@ -29,7 +29,12 @@ class RecordMethods:
         principal = call.current().principal
         repeat = request_of(self._context.cards, principal.spiffe_id, request)
         wanted = subjects.Registration(
-            principal.name, request.subject_ref, request.card_number, request.pin
+            principal.name,
+            request.subject_ref,
+            request.card_number,
+            request.pin,
+            request.cosign,
+            tuple(request.alone_purposes),
         )
         subjects.register(self._context, self._sessions, wanted, repeat)
         return pb.RegisterSubjectResponse()

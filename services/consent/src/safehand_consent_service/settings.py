@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Annotated, ClassVar
 
 from pydantic import AliasChoices, Field, field_validator
+from safehand_bus.link import SERVER_NAME, BusTls
 from safehand_core.settings import ServiceSettings
 from safehand_ledger.writer import START_DELAY_S
 from safehand_rpc.tls import TlsFiles
+from safehand_store.location import Location, of_service
 
 
 class ConsentSettings(ServiceSettings):
@@ -26,6 +28,12 @@ class ConsentSettings(ServiceSettings):
     Default: ``release`` in ``keys_dir``."""
     anchor: Path
     """The anchor file, on another volume than ``data_dir`` where there is one."""
+    database_url: str = ""
+    """``postgresql://role@host/database`` without a password; empty: SQLite in ``data_dir``."""
+    database_password_file: Path | None = None
+    """Holds the password of the role in ``database_url``; none where the server asks for none."""
+    require_standby: bool = False
+    """Refuse to write unless a synchronous standby applies every commit (PostgreSQL alone)."""
     listen: str = "127.0.0.1:0"
     """``host:port``; port 0 picks one and writes it to ``consent.port``."""
     tls_cert_file: Annotated[
@@ -38,18 +46,27 @@ class ConsentSettings(ServiceSettings):
     issuer: str = "https://consent.safehand.example"
     audience: str = "https://referral.safehand.example"
     nats_url: str = ""
-    """Where the worker finds the bus; the api process does not use it."""
+    """Where the worker finds the bus, ``tls://host:port``; the api process does not use it."""
     nats_seed_file: Path | None = None
     """The nkey seed with which the worker signs in to the bus; none on a bus that asks for none."""
+    nats_server_name: str = SERVER_NAME
+    """The DNS name that the bus's certificate must have."""
 
-    @field_validator("nats_seed_file", "kek_dir", mode="before")
+    @field_validator("database_password_file", "nats_seed_file", "kek_dir", mode="before")
     @classmethod
     def _empty_is_none(cls, value: object) -> object:
         return None if value == "" else value
 
     @property
-    def database(self) -> Path:
-        return self.data_dir / "consent.sqlite3"
+    def database(self) -> Location:
+        """Where it is; raises CONFIG_INVALID for a URL that names none."""
+        return of_service(
+            self.data_dir / "consent.sqlite3",
+            self.database_url,
+            self.database_password_file,
+            prefix=self.env_prefix(),
+            remote_apply=self.require_standby,
+        )
 
     @property
     def relay_wake(self) -> Path:
@@ -73,6 +90,13 @@ class ConsentSettings(ServiceSettings):
     @property
     def tls(self) -> TlsFiles:
         return TlsFiles(self.tls_cert_file, self.tls_key_file, self.tls_ca_file)
+
+    @property
+    def bus_tls(self) -> BusTls:
+        """The service's own certificate, towards the bus."""
+        return BusTls(
+            self.tls_cert_file, self.tls_key_file, self.tls_ca_file, self.nats_server_name
+        )
 
     @property
     def start_delay_s(self) -> float:

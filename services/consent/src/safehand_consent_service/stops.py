@@ -17,42 +17,18 @@ from safehand_formats.kinds import Kind
 from safehand_ledger.receipt import Receipt
 from safehand_ledger.transaction import WriterTransaction
 from safehand_store.engine import begin_read
-from safehand_store.prepared import Prepared
-from sqlalchemy import bindparam, null, update
 
-from safehand_consent_service import events_out, grant_leaves, grant_state, sessions
+from safehand_consent_service import grant_state, sessions, stop_leaves, stop_notes
 from safehand_consent_service.context import Context, Request, earlier, remember, request_of
 from safehand_consent_service.gate import Raised
 from safehand_consent_service.grant_row import Grant
-from safehand_consent_service.tables import ACTIVE, REVOKED, STOPPED
-from safehand_consent_service.tables import grant as consent_grant
+from safehand_consent_service.invalidate import invalidate
+from safehand_consent_service.tables import REVOKED, STOPPED
 
 WINDOW_S: Final = 24 * 3600
 """How long a stop by card and PIN can be undone, seconds (DESIGN 3.4)."""
 _NONE: Final = -1
 """No such leaf, in an idempotency row."""
-
-_WANTED: Final = update(consent_grant).where(consent_grant.c.grant_id == bindparam("wanted"))
-_STOP: Final = Prepared(
-    _WANTED.values(
-        state=STOPPED,
-        stopped_at=bindparam("now"),
-        final_at=bindparam("until"),
-        stop_index=bindparam("index"),
-        stop_by=bindparam("by"),
-        stop_why=bindparam("why"),
-    )
-)
-_RESUME: Final = Prepared(
-    _WANTED.values(
-        state=ACTIVE,
-        stopped_at=null(),
-        final_at=null(),
-        stop_index=null(),
-        stop_by=null(),
-        stop_why=null(),
-    )
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +48,15 @@ class Resumed:
     receipt: Receipt
 
 
-def stop(context: Context, message: pb.StopGrantRequest) -> Stopped:
-    """Stop one of her grants, as far as ``message`` says.
+def stop(
+    context: Context, message: pb.StopGrantRequest, *, why: str | None = grant_state.COERCION
+) -> Stopped:
+    """Stop one of her grants, as far as ``message`` says; ``why`` it was no consent, where it says
+    that (``invalidate``).
 
-    A stop of a stopped grant answers the first STOP. Raises SESSION_INVALID, NOT_FOUND, or
-    CONSENT_ENDED when the grant's time was over before she stopped it.
+    A stop of a grant that she stopped answers the first STOP; one that somebody else stopped for
+    her gets a STOP of her own, with her own window. Raises SESSION_INVALID, NOT_FOUND, or
+    CONSENT_ENDED when the grant's time was over before anybody stopped it.
     """
     request = _hers(context, message)
     grant_id = message.grant
@@ -86,7 +66,11 @@ def stop(context: Context, message: pb.StopGrantRequest) -> Stopped:
         row = _row(txn, grant_id)
         found = earlier(txn.connection, request)
         if found is None:
-            row, found = _stop(txn, context, row, destroy_now=destroy_now)
+            if message.mode == pb.STOP_MODE_INVALIDATE:
+                row = invalidate(txn, context.keks, row, why=why)
+                found = _indexes(row)
+            else:
+                row, found = _stop(txn, context, row, destroy_now=destroy_now)
             remember(txn, request, found)
         stop_index, revoke_index = cast(int, found["stop"]), cast(int, found["revoke"])
         txn.cite(stop_index)
@@ -98,7 +82,7 @@ def stop(context: Context, message: pb.StopGrantRequest) -> Stopped:
     try:
         done = context.writer.submit(operation, stop=True)
     except BaseException:
-        _settle(context, grant_id, raised)
+        settle(context, grant_id, raised)
         raise
     row, stop_index, revoke_index = done.value
     if row.stop_index is None:
@@ -111,7 +95,7 @@ def stop(context: Context, message: pb.StopGrantRequest) -> Stopped:
 
 
 def resume(context: Context, message: pb.ResumeGrantRequest) -> Resumed:
-    """Undo a stop within its window, without loss.
+    """Undo a stop, her own or one made for her, within its window, without loss.
 
     Raises SESSION_INVALID, NOT_FOUND, CONSENT_ENDED (over for good), WINDOW_CLOSED,
     STATE_CONFLICT (not stopped).
@@ -147,39 +131,35 @@ def _hers(context: Context, message: pb.StopGrantRequest | pb.ResumeGrantRequest
 def _stop(
     txn: WriterTransaction, context: Context, row: Grant, *, destroy_now: bool
 ) -> tuple[Grant, dict[str, Json]]:
-    if grant_state.is_live(row, txn.now):
-        final_at = txn.now + WINDOW_S
-        fields: dict[str, Json] = {"by": "self", "strength": "strong", "final_at": final_at}
-        index = grant_leaves.append(txn, row, Kind.STOP, fields)
-        _STOP.run(
+    if grant_state.is_live(row, txn.now) or stop_leaves.is_weakly_stopped(row, txn.now):
+        row = stop_leaves.stop(txn, row, by=stop_leaves.SELF, window_s=WINDOW_S)
+        stop_notes.write_hers(
             txn.connection,
-            wanted=row.grant_id,
-            now=txn.now,
-            until=final_at,
-            index=index,
-            by="self",
-            why=None,
-        )
-        events_out.ended(txn.connection, row, txn.now)
-        row = row._replace(
-            state=STOPPED,
-            stopped_at=txn.now,
-            final_at=final_at,
-            stop_index=index,
-            stop_by="self",
-            stop_why=None,
+            row.subject_id,
+            stop_notes.STOP,
+            row.grant_id,
+            cast(int, row.stop_index),
+            txn.now,
         )
     if row.stop_index is None:
         raise SafehandError(Reason.CONSENT_ENDED)
     if destroy_now and row.state == STOPPED:
         if grant_state.due_end(row, txn.now) is Kind.EXPIRE:
             row = grant_state.expire(txn, context.keks, row)
+        elif row.stop_by != stop_leaves.SELF:
+            # Not her own, and past its window: it ends by that.
+            row = grant_state.revoke(txn, context.keks, row, grant_state.window_cause(row))
         else:
             row = grant_state.revoke(txn, context.keks, row, "destroy_now")
+    return row, _indexes(row)
+
+
+def _indexes(row: Grant) -> dict[str, Json]:
+    """The leaves whose receipts a stop answers with."""
     stop_index = cast(int, row.stop_index)
     # A stopped grant may also have ended by EXPIRE, whose receipt is not asked for here.
     revoke_index = cast(int, row.end_index) if row.state == REVOKED else _NONE
-    return row, {"stop": stop_index, "revoke": revoke_index}
+    return {"stop": stop_index, "revoke": revoke_index}
 
 
 def _resume(txn: WriterTransaction, row: Grant) -> tuple[Grant, dict[str, Json]]:
@@ -189,16 +169,9 @@ def _resume(txn: WriterTransaction, row: Grant) -> tuple[Grant, dict[str, Json]]
         raise SafehandError(Reason.STATE_CONFLICT, "the consent is not stopped")
     if txn.now >= row.final_at:
         raise SafehandError(Reason.WINDOW_CLOSED)
-    index = grant_leaves.append(txn, row, Kind.RESUME, {"by": "self"})
-    _RESUME.run(txn.connection, wanted=row.grant_id)
-    events_out.resumed(txn.connection, row, txn.now)
-    row = row._replace(
-        state=ACTIVE,
-        stopped_at=None,
-        final_at=None,
-        stop_index=None,
-        stop_by=None,
-        stop_why=None,
+    row, index = stop_leaves.resume(txn, row, by=stop_leaves.SELF)
+    stop_notes.write_hers(
+        txn.connection, row.subject_id, stop_notes.RESUME, row.grant_id, index, txn.now
     )
     return row, {"resume": index}
 
@@ -210,8 +183,8 @@ def _row(txn: WriterTransaction, grant_id: str) -> Grant:
     return row
 
 
-def _settle(context: Context, grant_id: str, raised: Raised) -> None:
-    """The stop was not answered. Its flag comes down only if the grant is found to be live.
+def settle(context: Context, grant_id: str, raised: Raised) -> None:
+    """A stop was not answered. Its flag comes down only if the grant is found to be live.
 
     A STOP can be on record without an answer: its anchor could not be written. Where the row
     cannot even be read the flag stays up until the process ends.

@@ -17,7 +17,7 @@ from safehand_store.engine import begin_read
 from safehand_store.prepared import Prepared
 from sqlalchemy import Connection, Row, bindparam, insert, select
 
-from safehand_consent_service import agencies, throttle
+from safehand_consent_service import agencies, cosign, throttle
 from safehand_consent_service.cards import require_card
 from safehand_consent_service.context import Context, Request, earlier, remember
 from safehand_consent_service.sessions import Sessions
@@ -33,22 +33,30 @@ _KNOWS: Final = Prepared(
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """What an agency files: its own reference, and the card and PIN that she holds."""
+    """What an agency files: its own reference, and the card and PIN that she holds.
+
+    ``cosign``: a guardian must sign too, but for ``alone_purposes``; it only ever adds to what the
+    agency said before (``cosign``).
+    """
 
     agency: str
     subject_ref: str
     card_number: str
     pin: str
+    cosign: bool = False
+    alone_purposes: tuple[str, ...] = ()
 
 
 def register(context: Context, sessions: Sessions, wanted: Registration, request: Request) -> None:
     """File a new card, or link a card on file to the agency; the same again succeeds.
 
-    Raises MALFORMED (check digit; a reference made of the card number), AGENCY_UNKNOWN,
+    Raises MALFORMED (check digit; a reference made of the card number; ``alone_purposes`` that are
+    none, or without ``cosign``), AGENCY_UNKNOWN,
     REQUEST_ID_REUSED, ALREADY_EXISTS (the agency has the card or the reference in another
     combination), SIGN_IN_FAILED or THROTTLED (the card is on file and the PIN is not its).
     """
     require_card(wanted.card_number)
+    cosign.require_purposes(cosign=wanted.cosign, alone_purposes=wanted.alone_purposes)
     if wanted.card_number in wanted.subject_ref.replace("-", ""):
         # The reference is stored as it is; her number is stored nowhere.
         raise SafehandError(
@@ -91,6 +99,8 @@ def register(context: Context, sessions: Sessions, wanted: Registration, request
         else:
             throttle.forgive(txn.connection, tries)
         _link(txn, wanted, subject_id)
+        if wanted.cosign:
+            cosign.strengthen(txn, subject_id, wanted.agency, wanted.alone_purposes)
         remember(txn, request, {})
 
     context.writer.submit(operation)

@@ -19,7 +19,14 @@ from safehand_store import idempotency
 from safehand_store.engine import begin_read
 from sqlalchemy import Connection, Select, or_, select
 
-from safehand_consent_service import grant_state, sessions, throttle
+from safehand_consent_service import (
+    asks,
+    grant_state,
+    guardian_sessions,
+    sessions,
+    stop_notes,
+    throttle,
+)
 from safehand_consent_service.context import Context
 from safehand_consent_service.grant_row import Grant
 from safehand_consent_service.tables import ACTIVE, STOPPED
@@ -120,12 +127,15 @@ def _end_some(txn: WriterTransaction, context: Context) -> int:
 def _end(txn: WriterTransaction, context: Context, row: Grant) -> None:
     kind = grant_state.due_end(row, txn.now)
     if kind is Kind.REVOKE:
-        grant_state.revoke(txn, context.keks, row, "window")
+        grant_state.revoke(txn, context.keks, row, grant_state.window_cause(row))
     elif kind is Kind.EXPIRE:
         grant_state.expire(txn, context.keks, row)
 
 
 def _forget(txn: WriterTransaction) -> None:
     sessions.prune(txn.connection, txn.now)
+    guardian_sessions.prune(txn.connection, txn.now)
     throttle.prune(txn.connection, txn.now)
+    stop_notes.prune(txn.connection, txn.now)
+    asks.prune(txn.connection, txn.now)
     idempotency.prune(txn.connection, now=txn.now)

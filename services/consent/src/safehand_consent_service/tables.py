@@ -62,6 +62,13 @@ def _blob(name: str, *rules: Any, length: int | None = None, **options: Any) -> 
     return Column(name, LargeBinary, *rules, **options)
 
 
+new_table: Final = _table
+text_column: Final = _text
+number_column: Final = _integer
+blob_column: Final = _blob
+"""The same for the tables of one topic, in files of their own (``tables_*``)."""
+
+
 # --- who takes part -------------------------------------------------------------------------
 
 agency: Final = _table(
@@ -112,6 +119,7 @@ key_record: Final = _table(
     _integer("not_before"),
     _integer("not_after"),
     _integer("leaf_index"),
+    _integer("logged_at"),  # when the one before began to end
 )
 """Recipient keys, each with its KEY leaf."""
 
@@ -258,16 +266,19 @@ refer: Final = _table(
     _text("manifest_digest", primary_key=True),  # of the signed manifest
     _blob("manifest"),  # canonical JSON as signed
     _blob("signature", length=64),
-    _text("referral", unique=True),
+    _text("referral", index=True),
     _text("grant_id", ForeignKey("consent_grant.grant_id")),
     _text("sender", ForeignKey("agency.agency")),
     _text("recipient", ForeignKey("agency.agency")),
     _text("recipient_key"),
     _integer("not_after"),
+    _text("service"),
+    _text("urgency"),
     _integer("refer_index", unique=True),
     _integer("referred_at"),
+    _text("replaced_by", nullable=True),  # the manifest that sealed it again
 )
-"""An authorised referral: one REFER leaf."""
+"""An authorised manifest: one REFER leaf. A referral has one that no other replaced."""
 Index("refer_grant", refer.c.grant_id)
 
 refer_part: Final = _table(
@@ -324,3 +335,8 @@ refused_look: Final = _table(
 """Refused tries are rows, not leaves: nobody can grow the ledger by being refused."""
 Index("refused_look_grant", refused_look.c.grant_id, refused_look.c.at, refused_look.c.refused_id)
 Index("refused_look_quota", refused_look.c.agency, refused_look.c.grant_id, refused_look.c.at)
+
+from safehand_consent_service import tables_asks as tables_asks  # noqa: E402
+from safehand_consent_service import tables_recorded as tables_recorded  # noqa: E402
+from safehand_consent_service import tables_slips as tables_slips  # noqa: E402
+from safehand_consent_service import tables_stops as tables_stops  # noqa: E402

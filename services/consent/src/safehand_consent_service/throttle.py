@@ -15,8 +15,8 @@ from typing import Final
 
 from safehand_core.errors import SafehandError
 from safehand_core.reasons import Reason
+from safehand_store.prepared import Written
 from sqlalchemy import Connection, delete, select
-from sqlalchemy.dialects.sqlite import insert
 
 from safehand_consent_service.tables import throttle as throttle_table
 
@@ -24,6 +24,11 @@ TRIES: Final = 5
 """Tries that a card has at once: enough for a trembling hand."""
 EARN_BACK_S: Final = 180
 """Seconds until one more try: three minutes."""
+
+_COUNT: Final = Written(
+    "INSERT INTO throttle (card_hmac, tries, last_at) VALUES (?, ?, ?) "
+    "ON CONFLICT (card_hmac) DO UPDATE SET tries = excluded.tries, last_at = excluded.last_at"
+)
 
 
 def take(connection: Connection, card_hmac: bytes, now: int) -> None:
@@ -39,14 +44,7 @@ def take(connection: Connection, card_hmac: bytes, now: int) -> None:
     tries, last_at = _earned_back(row.tries, row.last_at, now) if row else (0, now)
     if tries >= TRIES:
         raise SafehandError(Reason.THROTTLED, retry_after_s=last_at + EARN_BACK_S - now)
-    values = {"card_hmac": card_hmac, "tries": tries + 1, "last_at": last_at}
-    statement = insert(throttle_table).values(values)
-    connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=[throttle_table.c.card_hmac],
-            set_={"tries": values["tries"], "last_at": values["last_at"]},
-        )
-    )
+    _COUNT.execute(connection, card_hmac, tries + 1, last_at)
 
 
 def forgive(connection: Connection, card_hmac: bytes) -> None:

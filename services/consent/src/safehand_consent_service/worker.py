@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from safehand_bus.connection import NatsLink
+from safehand_bus.link import service_link
 from safehand_bus.worker_main import run_worker
 from safehand_core.errors import SafehandError
 from safehand_core.reasons import Reason
+from safehand_rpc.observe import observed
 
 from safehand_consent_service.events_out import SOURCE
 from safehand_consent_service.settings import ConsentSettings
@@ -19,9 +20,16 @@ def run(settings: ConsentSettings) -> None:
             "the worker needs the bus",
             metadata={"settings": settings.env_prefix() + "NATS_URL"},
         )
-    run_worker(
-        database=settings.database,
-        source=SOURCE,
-        link=NatsLink(settings.nats_url, SOURCE, settings.nats_seed_file),
-        wake_path=settings.relay_wake,
-    )
+    with observed(settings, "worker"):
+        run_worker(
+            database=settings.database,
+            source=SOURCE,
+            link=service_link(
+                settings.nats_url,
+                SOURCE,
+                seed_file=settings.nats_seed_file,
+                tls=settings.bus_tls,
+                profile=settings.profile,
+            ),
+            wake_path=settings.relay_wake,
+        )

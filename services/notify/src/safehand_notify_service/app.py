@@ -13,9 +13,12 @@ from typing import Final
 
 from safehand.events.v1.events_pb2 import Event
 from safehand.notify.v1 import notify_pb2, notify_pb2_grpc
-from safehand_bus.connection import NatsLink
+from safehand_bus.connection import wait_any
 from safehand_bus.consumer import Consumer
+from safehand_bus.letters import Letters
+from safehand_bus.link import service_link
 from safehand_bus.loop_thread import LoopThread, Started
+from safehand_bus.pulse import FAILING_S, Pulse, Verdict
 from safehand_core.clock import Clock
 from safehand_core.entropy import Entropy
 from safehand_core.errors import SafehandError
@@ -24,7 +27,6 @@ from safehand_core.reasons import Reason
 from safehand_rpc.aio import RunningAioServer, build_aio_server
 from safehand_rpc.paging import Pager
 from safehand_store import migrate
-from safehand_store.engine import open_engine
 from sqlalchemy import Connection, Engine
 
 from safehand_notify_service import deliveries
@@ -33,6 +35,7 @@ from safehand_notify_service.policy import POLICY
 from safehand_notify_service.rpc_notify import NotifyServicer
 from safehand_notify_service.settings import NotifySettings
 from safehand_notify_service.sources import EventSource
+from safehand_notify_service.tables import METADATA
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 PAGE_KEY: Final = "page-token"
@@ -40,6 +43,8 @@ PAGE_KEY: Final = "page-token"
 USER: Final = "notify"
 """Who this service is on the bus."""
 FAILPOINT: Final = "notify.consume"
+HEALTH_POLL_S: Final = 1.0
+"""How often the consumers' pulse is felt, in seconds."""
 DRAIN_GRACE_S: Final = 2.0
 """Seconds that calls in flight get at the end; streams are told to end before."""
 
@@ -48,7 +53,11 @@ class App:
     """The service; ``start`` answers the port. Made by ``build``."""
 
     def __init__(
-        self, settings: NotifySettings, engine: Engine, pager: Pager, clock: Clock
+        self,
+        settings: NotifySettings,
+        engine: Engine,
+        pager: Pager,
+        clock: Clock,
     ) -> None:
         self.engine = engine
         self.port = 0
@@ -56,7 +65,17 @@ class App:
         self._pager = pager
         self._clock = clock
         self._thread: LoopThread | None = None
-        link = NatsLink(settings.nats_url, USER, settings.nats_seed_file)
+        link = service_link(
+            settings.nats_url,
+            USER,
+            seed_file=settings.nats_seed_file,
+            tls=settings.bus_tls,
+            profile=settings.profile,
+        )
+        self.pulse = Pulse(clock)
+        self.letters = Letters(
+            engine, lambda source: _deliver, applied=lambda event: self._ring([event])
+        )
         self._sources = {
             "consent": EventSource("consent", settings.consent_now, settings.tls),
             "referral": EventSource("referral", settings.referral_now, settings.tls),
@@ -71,6 +90,8 @@ class App:
                 fetch=source.fetch,
                 applied=self._ring,
                 failpoint=FAILPOINT,
+                clock=clock,
+                pulse=self.pulse,
             )
             for name, source in self._sources.items()
         }
@@ -85,6 +106,7 @@ class App:
             write_atomic(self._settings.port_file, f"{server.port}\n".encode())
             await server.start()
             consumers = [asyncio.create_task(c.run(consuming)) for c in self.consumers.values()]
+            consumers.append(asyncio.create_task(self._watch(server, consuming)))
             started()
             await _until(stopping, consumers)
             self.hub.end()
@@ -115,8 +137,16 @@ class App:
     def _ring(self, events: Sequence[Event]) -> None:
         self.hub.ring(filter(None, map(deliveries.agency_of, events)))
 
+    async def _watch(self, server: RunningAioServer, stopping: asyncio.Event) -> None:
+        """NOT_SERVING while a consumer has been failing for too long: agencies that ask still get
+        what there is, and those who watch over the process see that nothing new comes."""
+        verdict = Verdict(self.pulse, failing_s=FAILING_S)
+        while not stopping.is_set():
+            server.set_serving(verdict.healthy())
+            await wait_any(stopping, timeout_s=HEALTH_POLL_S)
+
     async def _build_server(self) -> RunningAioServer:
-        servicer = NotifyServicer(self.engine, self.hub, self._pager)
+        servicer = NotifyServicer(self.engine, self.hub, self._pager, self.letters, self._clock)
         return await build_aio_server(
             services=[
                 (
@@ -145,9 +175,7 @@ def build(settings: NotifySettings, *, clock: Clock, entropy: Entropy) -> App:
 
 def open_database(settings: NotifySettings) -> Engine:
     """The service's database, at the newest revision of its schema."""
-    engine = open_engine(settings.database)
-    migrate.upgrade(engine, MIGRATIONS)
-    return engine
+    return migrate.open_service(settings.database, MIGRATIONS, METADATA)
 
 
 def _deliver(db: Connection, event: Event) -> None:

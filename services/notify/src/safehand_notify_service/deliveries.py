@@ -14,17 +14,17 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from safehand.events.v1 import events_pb2
 from safehand.notify.v1 import notify_pb2
 from safehand_core import ids
-from safehand_store.engine import driver
 from safehand_store.outbox import event_id, parse_event_id
-from safehand_store.prepared import Prepared
+from safehand_store.prepared import Prepared, Written
 from sqlalchemy import Connection, Row, bindparam, insert, select
 
+from safehand_notify_service import acknowledged
 from safehand_notify_service.tables import DELIVERY, DELIVERY_HEAD
 
 _PREFIX: Final = "agency/"
 _AGENCY: Final = re.compile(ids.AGENCY_PATTERN.removeprefix("^").removesuffix("$"))
 
-_RAISE: Final = (
+_RAISE: Final = Written(
     "INSERT INTO delivery_head (agency, cursor) VALUES (?, 1) "
     "ON CONFLICT (agency) DO UPDATE SET cursor = delivery_head.cursor + 1 RETURNING cursor"
 )
@@ -53,7 +53,7 @@ def add(connection: Connection, event: events_pb2.Event) -> int:
     agency, place = agency_of(event), parse_event_id(event.id)
     if agency is None or place is None:
         return 0
-    cursor: int = driver(connection).execute(_RAISE, (agency,)).fetchone()[0]
+    cursor: int = _RAISE.scalar(connection, agency)
     _INSERT.run(
         connection,
         agency=agency,
@@ -64,6 +64,7 @@ def add(connection: Connection, event: events_pb2.Event) -> int:
         time=event.time.seconds,
         resource=event.resource,
     )
+    acknowledged.note(connection, event, agency, cursor)
     return cursor
 
 

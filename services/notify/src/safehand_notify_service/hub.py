@@ -86,6 +86,10 @@ class Hub:
             for bell in bells:
                 bell.ring(end=True)
 
+    def streams(self) -> int:
+        """How many streams are open, of all agencies together. From any thread."""
+        return sum(len(bells) for bells in list(self._bells.values()))
+
     def open_streams(self, agency: str) -> int:
         """How many streams an agency has open."""
         return len(self._bells.get(agency, ()))

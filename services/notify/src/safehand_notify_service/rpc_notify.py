@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final
 
 from safehand.notify.v1 import notify_pb2, notify_pb2_grpc
+from safehand_bus.letters import Letters
+from safehand_core.clock import Clock
 from safehand_core.errors import SafehandError
 from safehand_core.reasons import Reason
 from safehand_rpc import call
@@ -15,18 +17,24 @@ from sqlalchemy import Engine
 
 from safehand_notify_service import deliveries
 from safehand_notify_service.hub import Hub
+from safehand_notify_service.rpc_acknowledged import AcknowledgeMethods
+from safehand_notify_service.rpc_letters import LetterMethods
 
 FOLLOW_PAGE: Final = 100
 """Deliveries read at one time for a stream: what a slow reader makes us hold."""
 
 
-class NotifyServicer(notify_pb2_grpc.NotifyServiceServicer):
+class NotifyServicer(AcknowledgeMethods, LetterMethods, notify_pb2_grpc.NotifyServiceServicer):
     """Serves each agency its own deliveries. Reads are short, so they run in the loop itself."""
 
-    def __init__(self, engine: Engine, hub: Hub, pager: Pager) -> None:
+    def __init__(
+        self, engine: Engine, hub: Hub, pager: Pager, letters: Letters, clock: Clock
+    ) -> None:
         self._engine = engine
+        self._clock = clock
         self._hub = hub
         self._pager = pager
+        self._letters = letters
 
     async def Follow(  # noqa: N802
         self, request: notify_pb2.FollowRequest, context: Any

@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Annotated, ClassVar
 
 from pydantic import AliasChoices, Field, field_validator
+from safehand_bus.link import SERVER_NAME, BusTls
 from safehand_core.errors import SafehandError
 from safehand_core.reasons import Reason
 from safehand_core.settings import ServiceSettings
 from safehand_rpc.tls import TlsFiles
+from safehand_store.location import Location, of_service
 
 
 class NotifySettings(ServiceSettings):
@@ -21,6 +23,10 @@ class NotifySettings(ServiceSettings):
     """Holds the database and ``notify.port``."""
     keys_dir: Path
     """This service's own keystore: the key of page tokens."""
+    database_url: str = ""
+    """``postgresql://role@host/database`` without a password; empty: SQLite in ``data_dir``."""
+    database_password_file: Path | None = None
+    """Holds the password of the role in ``database_url``; none where the server asks for none."""
     listen: str = "127.0.0.1:0"
     """``host:port``; port 0 picks one and writes it to ``notify.port``."""
     tls_cert_file: Annotated[
@@ -37,20 +43,32 @@ class NotifySettings(ServiceSettings):
     referral_address_file: Path | None = None
     """A file that holds ``host:port``, read again for every call."""
     nats_url: str
-    """Where the bus is."""
+    """Where the bus is, ``tls://host:port``."""
     nats_seed_file: Path | None = None
     """The nkey seed with which to sign in to the bus; none on a bus that asks for none."""
+    nats_server_name: str = SERVER_NAME
+    """The DNS name that the bus's certificate must have."""
 
     @field_validator(
-        "consent_address_file", "referral_address_file", "nats_seed_file", mode="before"
+        "database_password_file",
+        "consent_address_file",
+        "referral_address_file",
+        "nats_seed_file",
+        mode="before",
     )
     @classmethod
     def _empty_is_none(cls, value: object) -> object:
         return None if value == "" else value
 
     @property
-    def database(self) -> Path:
-        return self.data_dir / "notify.sqlite3"
+    def database(self) -> Location:
+        """Where it is; raises CONFIG_INVALID for a URL that names none."""
+        return of_service(
+            self.data_dir / "notify.sqlite3",
+            self.database_url,
+            self.database_password_file,
+            prefix=self.env_prefix(),
+        )
 
     @property
     def port_file(self) -> Path:
@@ -59,6 +77,13 @@ class NotifySettings(ServiceSettings):
     @property
     def tls(self) -> TlsFiles:
         return TlsFiles(self.tls_cert_file, self.tls_key_file, self.tls_ca_file)
+
+    @property
+    def bus_tls(self) -> BusTls:
+        """The service's own certificate, towards the bus."""
+        return BusTls(
+            self.tls_cert_file, self.tls_key_file, self.tls_ca_file, self.nats_server_name
+        )
 
     def consent_now(self) -> str:
         """Where consent is now; raises CONFIG_INVALID where nothing says it."""

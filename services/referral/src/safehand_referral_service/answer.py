@@ -62,12 +62,14 @@ def _verify_ack(context: Context, ack: SignedAnswerAck) -> str:
     """The digest of the answer that consent says it has, under any token key that it lists."""
     refused = SafehandError(Reason.SIGNATURE_INVALID)
     while True:
+        changes = context.token_keys.changes
         for key in list(context.token_keys.values()):
             try:
                 return ack.verify(key).answer
             except SafehandError as error:
                 refused = error
-        if not context.token_keys.refresh():
+        context.token_keys.refresh()
+        if context.token_keys.changes == changes:
             raise refused
 
 

@@ -19,7 +19,7 @@ from safehand_core.keystore import FileKeystore, make_private_dir, write_atomic
 from safehand_rpc.paging import Pager
 from safehand_rpc.server import RunningServer, build_server
 from safehand_store import idempotency, migrate
-from safehand_store.engine import begin_write, open_engine
+from safehand_store.engine import begin_write
 from sqlalchemy import Engine
 
 from safehand_referral_service.consent_events import ConsentEvents
@@ -29,6 +29,8 @@ from safehand_referral_service.policy import POLICY
 from safehand_referral_service.rpc_directory import DirectoryServicer
 from safehand_referral_service.rpc_referral import ReferralServicer
 from safehand_referral_service.settings import ReferralSettings
+from safehand_referral_service.tables import METADATA
+from safehand_referral_service.token_keys import TokenKeys
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 PAGE_KEY: Final = "page-token"
@@ -63,7 +65,8 @@ class App:
         self._settings = settings
 
     def prepare(self) -> int:
-        """Everything before the first call: read consent's events, write the port file."""
+        """Everything before the first call: read consent's keys and events, write the port."""
+        self.context.token_keys.start()
         self.follower.start(first_within_s=self._settings.first_follow_s)
         port = self.server.port
         write_atomic(self._settings.port_file, f"{port}\n".encode())
@@ -83,6 +86,7 @@ class App:
     def close(self) -> None:
         """Close what the handlers used, after the last call has ended."""
         self.follower.close()
+        self.context.token_keys.close()
         self._waker.close()
         self.context.engine.dispose()
 
@@ -94,12 +98,15 @@ def build(settings: ReferralSettings, *, clock: Clock, entropy: Entropy) -> App:
     """
     make_private_dir(settings.data_dir)
     keystore = FileKeystore(settings.keys_dir, entropy=entropy)
-    token_keys, ledger = settings.token_keys(), settings.ledger()
+    pinned, ledger = settings.token_keys(), settings.ledger()
     with contextlib.ExitStack() as undo:
         engine = open_database(settings)
         undo.callback(engine.dispose)
         waker = Waker(settings.relay_wake)
         undo.callback(waker.close)
+        asked = ConsentEvents(settings.consent_now, settings.tls)
+        undo.callback(asked.close)
+        token_keys = TokenKeys(pinned, clock, asked)
         context = Context(
             engine=engine,
             clock=clock,
@@ -145,10 +152,4 @@ def _server(
 
 def open_database(settings: ReferralSettings) -> Engine:
     """The service's database, at the newest revision of its schema."""
-    engine = open_engine(settings.database)
-    try:
-        migrate.upgrade(engine, MIGRATIONS)
-    except BaseException:
-        engine.dispose()
-        raise
-    return engine
+    return migrate.open_service(settings.database, MIGRATIONS, METADATA)

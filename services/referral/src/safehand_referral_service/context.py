@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from safehand_core.canonical import Json
@@ -15,6 +15,8 @@ from safehand_store import idempotency
 from safehand_store.engine import begin_write
 from sqlalchemy import Connection, Engine
 
+from safehand_referral_service.token_keys import TokenKeys
+
 
 @dataclass(frozen=True, slots=True)
 class Context:
@@ -23,7 +25,7 @@ class Context:
     Attributes:
         engine: its database.
         clock: its only source of time.
-        token_keys: consent's token keys that this service pins, by ``kid`` (32 bytes each).
+        token_keys: consent's token keys by ``kid`` (32 bytes each), as it lists them now.
         issuer, audience: what a consent token must name.
         ledger: the pinned ledger key, under which receipts of key records are verified.
         wake: tells the relay that the outbox has something new; never blocks, never raises.
@@ -32,7 +34,7 @@ class Context:
 
     engine: Engine
     clock: Clock
-    token_keys: Mapping[str, bytes]
+    token_keys: TokenKeys
     issuer: str
     audience: str
     ledger: NoteVerifier

@@ -11,7 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Final
 
-from sqlalchemy import CheckConstraint, Column, Index, Integer, MetaData, Table, Text
+from safehand_store.columns import Whole
+from sqlalchemy import CheckConstraint, Column, Index, MetaData, Table, Text
 
 ADDRESS_LEVELS: Final = ("street", "place", "state")
 
@@ -55,7 +56,7 @@ def _texts(names: str) -> list[Column[str]]:
 
 def _flag(name: str) -> Column[int]:
     return Column(
-        name, Integer, CheckConstraint(f"{name} IN (0, 1)"), nullable=False, server_default="0"
+        name, Whole, CheckConstraint(f"{name} IN (0, 1)"), nullable=False, server_default="0"
     )
 
 
@@ -72,7 +73,7 @@ def define(metadata: MetaData) -> Tables:
         return Index(f"ix_directory_{table_name}_{columns[-1]}", *columns)
 
     def whole_number(name: str, *, null: bool = False) -> Column[int]:
-        return Column(name, Integer, nullable=null)
+        return Column(name, Whole, nullable=null)
 
     return Tables(
         file_count=table(
@@ -124,7 +125,7 @@ def define(metadata: MetaData) -> Tables:
         eligibility=table(
             "eligibility",
             _text("service_id", key=True),
-            Column("position", Integer, nullable=False, primary_key=True),
+            Column("position", Whole, nullable=False, primary_key=True),
             *_texts("source situation situation_words"),
         ),
         service_at_location=table(

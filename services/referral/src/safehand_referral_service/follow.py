@@ -16,6 +16,7 @@ from typing import Final
 
 from safehand.events.v1.events_pb2 import Event, EventType
 from safehand_bus.envelope import BadMessageError, check
+from safehand_bus.traced import applying
 from safehand_bus.wake import WakeListener, Waker
 from safehand_core import failpoints, logs
 from safehand_core.errors import SafehandError
@@ -59,6 +60,11 @@ class Follower:
         self._one_at_a_time = threading.Lock()
         self._thread: threading.Thread | None = None
         self._silent = False
+        self._current_at = context.clock.monotonic()
+
+    def behind_s(self) -> float:
+        """Seconds since consent last said that there is nothing that was not applied here."""
+        return self._context.clock.monotonic() - self._current_at
 
     def catch_up(self) -> int:
         """Apply everything that consent has by now; returns how many events that was.
@@ -68,10 +74,12 @@ class Follower:
         applied = 0
         with self._one_at_a_time:
             while not self._stopping.is_set():
+                asked = self._context.clock.monotonic()
                 with begin_read(self._context.engine) as connection:
                     last = inbox.position(connection, SOURCE)
                 events = self._source.fetch(last)
                 if not events:
+                    self._current_at = asked
                     self._context.followed.set()
                     break
                 _require_gapless(events, last)
@@ -155,7 +163,11 @@ def _apply_one(connection: Connection, event: Event, now: int) -> None:
     if match is None:
         logs.get().error("follow.resource_unknown")
         return
-    kind, resource = match.groups()
+    with applying(event):
+        _effect(connection, event, match[1], match[2], now)
+
+
+def _effect(connection: Connection, event: Event, kind: str, resource: str, now: int) -> None:
     sharing = SHARING.get(event.type)
     if kind == "grants" and sharing is not None:
         stopped, told = sharing

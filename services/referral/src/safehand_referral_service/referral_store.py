@@ -10,7 +10,7 @@ from safehand.events.v1.events_pb2 import EventType
 from safehand_core.errors import SafehandError
 from safehand_core.reasons import Reason
 from safehand_store import outbox
-from safehand_store.prepared import Prepared
+from safehand_store.prepared import Prepared, Written
 from sqlalchemy import Connection, bindparam, delete, insert, or_, select, update
 
 from safehand_referral_service.states import EndedBy, Side, State, Transition
@@ -252,9 +252,14 @@ def set_sharing(
     return True
 
 
+_DISCLOSE: Final = Written(
+    "INSERT INTO disclosure (referral) VALUES (?) ON CONFLICT (referral) DO NOTHING"
+)
+
+
 def set_disclosed(connection: Connection, referral: str) -> None:
     """A part was or may have been opened: remembered even before the referral exists here."""
-    connection.execute(insert(DISCLOSURE).prefix_with("OR IGNORE").values(referral=referral))
+    _DISCLOSE.execute(connection, referral)
     connection.execute(update(REFERRAL).where(REFERRAL.c.referral == referral).values(disclosed=1))
 
 

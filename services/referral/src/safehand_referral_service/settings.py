@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Annotated, ClassVar
 
 from pydantic import AliasChoices, Field, field_validator
+from safehand_bus.link import SERVER_NAME, BusTls
 from safehand_core.errors import SafehandError
 from safehand_core.reasons import Reason
 from safehand_core.settings import ServiceSettings
 from safehand_formats.note import NoteVerifier
 from safehand_formats.token import token_key_id
 from safehand_rpc.tls import TlsFiles
+from safehand_store.location import Location, of_service
 
 
 class ReferralSettings(ServiceSettings):
@@ -23,6 +25,10 @@ class ReferralSettings(ServiceSettings):
     """Holds the database, the wake-up sockets and ``referral.port``."""
     keys_dir: Path
     """This service's own keystore: the key of page tokens."""
+    database_url: str = ""
+    """``postgresql://role@host/database`` without a password; empty: SQLite in ``data_dir``."""
+    database_password_file: Path | None = None
+    """Holds the password of the role in ``database_url``; none where the server asks for none."""
     listen: str = "127.0.0.1:0"
     """``host:port``; port 0 picks one and writes it to ``referral.port``."""
     tls_cert_file: Annotated[
@@ -36,25 +42,40 @@ class ReferralSettings(ServiceSettings):
     """A file that holds ``host:port``, read again for every call."""
     consent_vkey_file: Path
     """The ledger's verifier key (C2SP vkey), pinned."""
-    token_key_file: Path
-    """Consent's token key: 32 bytes as 64 hex digits, pinned."""
+    token_key_file: Path | None = None
+    """A token key of consent's, 32 bytes as 64 hex digits: counts until consent, asked over mutual
+    TLS, has listed its keys once. None: nothing is created before that."""
     issuer: str = "https://consent.safehand.example"
     audience: str = "https://referral.safehand.example"
     nats_url: str = ""
-    """Where the worker finds the bus; the api process does not use it."""
+    """Where the worker finds the bus, ``tls://host:port``; the api process does not use it."""
     nats_seed_file: Path | None = None
     """The nkey seed with which the worker signs in to the bus; none on a bus that asks for none."""
+    nats_server_name: str = SERVER_NAME
+    """The DNS name that the bus's certificate must have."""
     first_follow_s: float = Field(default=5.0, ge=0, le=60)
     """How long the start waits for consent before it serves without create and fetch, seconds."""
 
-    @field_validator("consent_address_file", "nats_seed_file", mode="before")
+    @field_validator(
+        "database_password_file",
+        "consent_address_file",
+        "nats_seed_file",
+        "token_key_file",
+        mode="before",
+    )
     @classmethod
     def _empty_is_none(cls, value: object) -> object:
         return None if value == "" else value
 
     @property
-    def database(self) -> Path:
-        return self.data_dir / "referral.sqlite3"
+    def database(self) -> Location:
+        """Where it is; raises CONFIG_INVALID for a URL that names none."""
+        return of_service(
+            self.data_dir / "referral.sqlite3",
+            self.database_url,
+            self.database_password_file,
+            prefix=self.env_prefix(),
+        )
 
     @property
     def relay_wake(self) -> Path:
@@ -73,6 +94,13 @@ class ReferralSettings(ServiceSettings):
     @property
     def tls(self) -> TlsFiles:
         return TlsFiles(self.tls_cert_file, self.tls_key_file, self.tls_ca_file)
+
+    @property
+    def bus_tls(self) -> BusTls:
+        """The service's own certificate, towards the bus."""
+        return BusTls(
+            self.tls_cert_file, self.tls_key_file, self.tls_ca_file, self.nats_server_name
+        )
 
     def consent_now(self) -> str:
         """Where consent is now; raises CONFIG_INVALID where nothing says it."""
@@ -95,6 +123,8 @@ class ReferralSettings(ServiceSettings):
 
     def token_keys(self) -> dict[str, bytes]:
         """The pinned token keys by ``kid``; raises CONFIG_INVALID."""
+        if self.token_key_file is None:
+            return {}
         try:
             public = bytes.fromhex(_read(self.token_key_file))
             return {token_key_id(public): public}

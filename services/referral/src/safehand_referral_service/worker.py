@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from safehand_bus.connection import NatsLink
+from safehand_bus.link import service_link
 from safehand_bus.worker_main import run_worker
 from safehand_core.errors import SafehandError
 from safehand_core.reasons import Reason
+from safehand_rpc.observe import observed
 
 from safehand_referral_service.rpc_referral import SOURCE
 from safehand_referral_service.settings import ReferralSettings
@@ -19,10 +20,17 @@ def run(settings: ReferralSettings) -> None:
             "the worker needs the bus",
             metadata={"settings": settings.env_prefix() + "NATS_URL"},
         )
-    run_worker(
-        database=settings.database,
-        source=SOURCE,
-        link=NatsLink(settings.nats_url, SOURCE, settings.nats_seed_file),
-        wake_path=settings.relay_wake,
-        hint_wake_path=settings.follow_wake,
-    )
+    with observed(settings, "worker"):
+        run_worker(
+            database=settings.database,
+            source=SOURCE,
+            link=service_link(
+                settings.nats_url,
+                SOURCE,
+                seed_file=settings.nats_seed_file,
+                tls=settings.bus_tls,
+                profile=settings.profile,
+            ),
+            wake_path=settings.relay_wake,
+            hint_wake_path=settings.follow_wake,
+        )

@@ -9,6 +9,7 @@ from safehand_core import ids
 
 from safehand_client._internal.base import AgencyBase
 from safehand_client._internal.calls import DEADLINE_S
+from safehand_client._internal.notice import NOTICE_SHA256
 
 
 class Asking(AgencyBase):
@@ -24,14 +25,15 @@ class Asking(AgencyBase):
         purpose: str,
         categories: Sequence[str],
         days: int,
-        notice_sha256: str,
-        language: str,
+        notice_sha256: str = NOTICE_SHA256,
+        language: str = "en",
         request_id: str | None = None,
     ) -> asks_pb2.AgencyAsk:
         """Ask her, by our own reference; we are the releasing agency or the recipient.
 
         ``days``: the term from her answer on, at most 180. The answer is the same whether it
-        reaches anybody or not. Raises PROTOCOL_MISSING, QUOTA_EXCEEDED with the time to wait.
+        reaches anybody or not. ``notice_sha256``: of the text that explains it, by default the
+        client's own. Raises PROTOCOL_MISSING, QUOTA_EXCEEDED with the time to wait.
         """
         return self.stubs.consent.AskConsent(
             asks_pb2.AskConsentRequest(

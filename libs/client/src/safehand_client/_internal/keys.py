@@ -156,15 +156,22 @@ class RecipientKeys(AgencyBase):
 
     def _published_sequence(self) -> int:
         """-1 where none was published."""
+        found = self._published()
+        return -1 if found is None else found.record.sequence
+
+    def _published(self) -> SignedKeyRecord | None:
+        """Our own newest record as the directory carries it, under our own key."""
         try:
             found = self.stubs.directory.GetKey(
                 directory_pb2.GetKeyRequest(agency=self.agency), timeout=DEADLINE_S
             )
         except SafehandError as error:
             if error.reason in (Reason.NOT_FOUND, Reason.KEY_UNKNOWN):
-                return -1
+                return None
             raise
-        return SignedKeyRecord(found.record, found.signature).verify(self.identity_public).sequence
+        signed = SignedKeyRecord(found.record, found.signature)
+        signed.verify(self.identity_public)
+        return signed
 
 
 def _checkpoint(receipt: ledger_pb2.Receipt, verifier: NoteVerifier) -> tuple[Checkpoint, str]:

@@ -26,6 +26,8 @@ from safehand_client._internal.keys import DAY_S, RecipientKeys
 from safehand_client._internal.pending import PASSING
 from safehand_client._internal.receipts import verify_receipt
 
+STALE_TOKEN: Final = frozenset({Reason.TOKEN_INVALID, Reason.TOKEN_EXPIRED})
+"""Refusals that a fresh token may mend."""
 REFERRAL_DAYS: Final = 30
 """Days until a manifest ends when nobody says otherwise (PROTOCOL step 6)."""
 
@@ -165,8 +167,17 @@ class Sending(RecipientKeys):
         return self._transmit(_Draft.decode(self.drafts.read(referral)))
 
     def _transmit(self, draft: _Draft) -> Sent:
-        """Raises what either service refuses; a definite refusal ends the draft."""
+        """Raises what either service refuses; a definite refusal ends the draft.
+
+        A token is bound to our certificate, and to a token key of consent's. Where either was
+        replaced between the two calls, the same manifest is authorised once more: same REFER.
+        """
         try:
+            try:
+                return self._authorise_and_create(draft)
+            except SafehandError as error:
+                if error.reason not in STALE_TOKEN:
+                    raise
             return self._authorise_and_create(draft)
         except SafehandError as error:
             if error.reason not in PASSING:

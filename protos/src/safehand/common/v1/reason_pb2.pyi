@@ -89,7 +89,7 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     REASON_NOT_FOUND: _Reason.ValueType  # 32
     """There is nothing here under that name."""
     REASON_QUOTA_EXCEEDED: _Reason.ValueType  # 33
-    """Too many looks at one referral."""
+    """Too many of this for now."""
     REASON_LEDGER_STARTING: _Reason.ValueType  # 34
     """The ledger takes stops alone while it starts."""
     REASON_LEDGER_ROLLED_BACK: _Reason.ValueType  # 35
@@ -112,6 +112,10 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """The package has problems."""
     REASON_NOT_BUILT: _Reason.ValueType  # 44
     """This is reserved and not built yet."""
+    REASON_CONSENT_UNCONFIRMED: _Reason.ValueType  # 45
+    """Somebody has yet to confirm this consent."""
+    REASON_RESUME_REFUSED: _Reason.ValueType  # 46
+    """Sharing was not resumed for her."""
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """Reason is why something was refused: the only values of ErrorInfo.reason in the domain
@@ -185,7 +189,7 @@ REASON_ALREADY_EXISTS: Reason.ValueType  # 31
 REASON_NOT_FOUND: Reason.ValueType  # 32
 """There is nothing here under that name."""
 REASON_QUOTA_EXCEEDED: Reason.ValueType  # 33
-"""Too many looks at one referral."""
+"""Too many of this for now."""
 REASON_LEDGER_STARTING: Reason.ValueType  # 34
 """The ledger takes stops alone while it starts."""
 REASON_LEDGER_ROLLED_BACK: Reason.ValueType  # 35
@@ -208,4 +212,8 @@ REASON_PACKAGE_INVALID: Reason.ValueType  # 43
 """The package has problems."""
 REASON_NOT_BUILT: Reason.ValueType  # 44
 """This is reserved and not built yet."""
+REASON_CONSENT_UNCONFIRMED: Reason.ValueType  # 45
+"""Somebody has yet to confirm this consent."""
+REASON_RESUME_REFUSED: Reason.ValueType  # 46
+"""Sharing was not resumed for her."""
 Global___Reason: _TypeAlias = Reason  # noqa: Y015

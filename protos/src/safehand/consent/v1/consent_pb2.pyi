@@ -10,7 +10,16 @@ from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from safehand.common.v1 import reason_pb2 as _reason_pb2
+from safehand.consent.v1 import grant_pb2 as _grant_pb2
 from safehand.consent.v1 import ledger_pb2 as _ledger_pb2
+from safehand.consent.v1.grant_pb2 import GRANT_STATE_ACTIVE as GRANT_STATE_ACTIVE
+from safehand.consent.v1.grant_pb2 import GRANT_STATE_EXPIRED as GRANT_STATE_EXPIRED
+from safehand.consent.v1.grant_pb2 import GRANT_STATE_REVOKED as GRANT_STATE_REVOKED
+from safehand.consent.v1.grant_pb2 import GRANT_STATE_STOPPED as GRANT_STATE_STOPPED
+from safehand.consent.v1.grant_pb2 import GRANT_STATE_UNSPECIFIED as GRANT_STATE_UNSPECIFIED
+from safehand.consent.v1.grant_pb2 import GrantState as GrantState
+from safehand.consent.v1.grant_pb2 import GrantView as GrantView
+from safehand.consent.v1.grant_pb2 import Terms as Terms
 from safehand.events.v1 import events_pb2 as _events_pb2
 import builtins as _builtins
 import sys
@@ -22,38 +31,6 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
-
-class _GrantState:
-    ValueType = _typing.NewType("ValueType", _builtins.int)
-    V: _TypeAlias = ValueType  # noqa: Y015
-
-class _GrantStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_GrantState.ValueType], _builtins.type):
-    DESCRIPTOR: _descriptor.EnumDescriptor
-    GRANT_STATE_UNSPECIFIED: _GrantState.ValueType  # 0
-    """Never sent."""
-    GRANT_STATE_ACTIVE: _GrantState.ValueType  # 1
-    """Sharing is on."""
-    GRANT_STATE_STOPPED: _GrantState.ValueType  # 2
-    """Stopped, and still undoable."""
-    GRANT_STATE_REVOKED: _GrantState.ValueType  # 3
-    """Stopped for good: its keys are deleted."""
-    GRANT_STATE_EXPIRED: _GrantState.ValueType  # 4
-    """Its time is over: its keys are deleted."""
-
-class GrantState(_GrantState, metaclass=_GrantStateEnumTypeWrapper):
-    """GrantState is where a grant stands."""
-
-GRANT_STATE_UNSPECIFIED: GrantState.ValueType  # 0
-"""Never sent."""
-GRANT_STATE_ACTIVE: GrantState.ValueType  # 1
-"""Sharing is on."""
-GRANT_STATE_STOPPED: GrantState.ValueType  # 2
-"""Stopped, and still undoable."""
-GRANT_STATE_REVOKED: GrantState.ValueType  # 3
-"""Stopped for good: its keys are deleted."""
-GRANT_STATE_EXPIRED: GrantState.ValueType  # 4
-"""Its time is over: its keys are deleted."""
-Global___GrantState: _TypeAlias = GrantState  # noqa: Y015
 
 class _StopMode:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -67,6 +44,8 @@ class _StopModeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_StopMode.Val
     """Stop now, undoable for 24 hours."""
     STOP_MODE_DESTROY_NOW: _StopMode.ValueType  # 2
     """Stop now and destroy the keys now. Works on a stopped grant too."""
+    STOP_MODE_INVALIDATE: _StopMode.ValueType  # 3
+    """She was made to say yes: it was no consent. Stop now and destroy the keys now."""
 
 class StopMode(_StopMode, metaclass=_StopModeEnumTypeWrapper):
     """StopMode says how far a stop goes."""
@@ -77,121 +56,9 @@ STOP_MODE_STOP: StopMode.ValueType  # 1
 """Stop now, undoable for 24 hours."""
 STOP_MODE_DESTROY_NOW: StopMode.ValueType  # 2
 """Stop now and destroy the keys now. Works on a stopped grant too."""
+STOP_MODE_INVALIDATE: StopMode.ValueType  # 3
+"""She was made to say yes: it was no consent. Stop now and destroy the keys now."""
 Global___StopMode: _TypeAlias = StopMode  # noqa: Y015
-
-@_typing.final
-class Terms(_message.Message):
-    """Terms are what she agrees to."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    RELEASING_AGENCY_FIELD_NUMBER: _builtins.int
-    RECIPIENT_AGENCY_FIELD_NUMBER: _builtins.int
-    PURPOSE_FIELD_NUMBER: _builtins.int
-    CATEGORIES_FIELD_NUMBER: _builtins.int
-    EXPIRES_AT_FIELD_NUMBER: _builtins.int
-    ERASE_BY_FIELD_NUMBER: _builtins.int
-    NOTICE_SHA256_FIELD_NUMBER: _builtins.int
-    LANGUAGE_FIELD_NUMBER: _builtins.int
-    GIVEN_HOW_FIELD_NUMBER: _builtins.int
-    PRESENT_FIELD_NUMBER: _builtins.int
-    releasing_agency: _builtins.str
-    """The agency that holds her information and may send it."""
-    recipient_agency: _builtins.str
-    """The one agency that may receive it."""
-    purpose: _builtins.str
-    """One purpose, a code word of docs/formats.md section 6."""
-    notice_sha256: _builtins.str
-    """SHA-256 of the notice text that she was shown, 64 hex."""
-    language: _builtins.str
-    """Language of the notice, BCP 47."""
-    given_how: _builtins.str
-    """How it was given: "read", "heard", "interpreter" or "sign_language"."""
-    present: _builtins.str
-    """Who was present: "alone", "with_worker" or "with_trusted_person"."""
-    @_builtins.property
-    def categories(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The named categories; CARD is contained in every grant."""
-
-    @_builtins.property
-    def expires_at(self) -> _timestamp_pb2.Timestamp:
-        """When sharing ends. Absent: 90 days from now. At most 180 days."""
-
-    @_builtins.property
-    def erase_by(self) -> _timestamp_pb2.Timestamp:
-        """When the recipient must have erased it. Absent: 30 days after expires_at."""
-
-    def __init__(
-        self,
-        *,
-        releasing_agency: _builtins.str = ...,
-        recipient_agency: _builtins.str = ...,
-        purpose: _builtins.str = ...,
-        categories: _abc.Iterable[_builtins.str] | None = ...,
-        expires_at: _timestamp_pb2.Timestamp | None = ...,
-        erase_by: _timestamp_pb2.Timestamp | None = ...,
-        notice_sha256: _builtins.str = ...,
-        language: _builtins.str = ...,
-        given_how: _builtins.str = ...,
-        present: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["erase_by", b"erase_by", "expires_at", b"expires_at"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["categories", b"categories", "erase_by", b"erase_by", "expires_at", b"expires_at", "given_how", b"given_how", "language", b"language", "notice_sha256", b"notice_sha256", "present", b"present", "purpose", b"purpose", "recipient_agency", b"recipient_agency", "releasing_agency", b"releasing_agency"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___Terms: _TypeAlias = Terms  # noqa: Y015
-
-@_typing.final
-class GrantView(_message.Message):
-    """GrantView is a grant as she sees it."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    GRANT_FIELD_NUMBER: _builtins.int
-    TERMS_FIELD_NUMBER: _builtins.int
-    STATE_FIELD_NUMBER: _builtins.int
-    ISSUED_AT_FIELD_NUMBER: _builtins.int
-    STOPPED_AT_FIELD_NUMBER: _builtins.int
-    FINAL_AT_FIELD_NUMBER: _builtins.int
-    grant: _builtins.str
-    """The grant's random id."""
-    state: Global___GrantState.ValueType
-    """Where it stands."""
-    @_builtins.property
-    def terms(self) -> Global___Terms:
-        """What was agreed."""
-
-    @_builtins.property
-    def issued_at(self) -> _timestamp_pb2.Timestamp:
-        """When it was granted."""
-
-    @_builtins.property
-    def stopped_at(self) -> _timestamp_pb2.Timestamp:
-        """When it was stopped; absent while active."""
-
-    @_builtins.property
-    def final_at(self) -> _timestamp_pb2.Timestamp:
-        """Until when a stop can be undone; absent unless stopped."""
-
-    def __init__(
-        self,
-        *,
-        grant: _builtins.str = ...,
-        terms: Global___Terms | None = ...,
-        state: Global___GrantState.ValueType = ...,
-        issued_at: _timestamp_pb2.Timestamp | None = ...,
-        stopped_at: _timestamp_pb2.Timestamp | None = ...,
-        final_at: _timestamp_pb2.Timestamp | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["final_at", b"final_at", "issued_at", b"issued_at", "stopped_at", b"stopped_at", "terms", b"terms"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["final_at", b"final_at", "grant", b"grant", "issued_at", b"issued_at", "state", b"state", "stopped_at", b"stopped_at", "terms", b"terms"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___GrantView: _TypeAlias = GrantView  # noqa: Y015
 
 @_typing.final
 class EnrolAgencyRequest(_message.Message):
@@ -317,6 +184,8 @@ class RegisterSubjectRequest(_message.Message):
     SUBJECT_REF_FIELD_NUMBER: _builtins.int
     CARD_NUMBER_FIELD_NUMBER: _builtins.int
     PIN_FIELD_NUMBER: _builtins.int
+    COSIGN_FIELD_NUMBER: _builtins.int
+    ALONE_PURPOSES_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """UUID of this request."""
     subject_ref: _builtins.str
@@ -325,6 +194,12 @@ class RegisterSubjectRequest(_message.Message):
     """Twelve digits; the last is a check digit (Luhn)."""
     pin: _builtins.str
     """Six digits."""
+    cosign: _builtins.bool
+    """A guardian must sign what she grants: she is a minor, or the law asks for it."""
+    @_builtins.property
+    def alone_purposes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Purposes for which she may consent alone all the same; empty unless cosign is set."""
+
     def __init__(
         self,
         *,
@@ -332,10 +207,12 @@ class RegisterSubjectRequest(_message.Message):
         subject_ref: _builtins.str = ...,
         card_number: _builtins.str = ...,
         pin: _builtins.str = ...,
+        cosign: _builtins.bool = ...,
+        alone_purposes: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["card_number", b"card_number", "pin", b"pin", "request_id", b"request_id", "subject_ref", b"subject_ref"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alone_purposes", b"alone_purposes", "card_number", b"card_number", "cosign", b"cosign", "pin", b"pin", "request_id", b"request_id", "subject_ref", b"subject_ref"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -557,7 +434,7 @@ class GrantRequest(_message.Message):
     session: _builtins.bytes
     """Her session."""
     @_builtins.property
-    def terms(self) -> Global___Terms:
+    def terms(self) -> _grant_pb2.Terms:
         """What she agrees to."""
 
     def __init__(
@@ -565,7 +442,7 @@ class GrantRequest(_message.Message):
         *,
         request_id: _builtins.str = ...,
         session: _builtins.bytes = ...,
-        terms: Global___Terms | None = ...,
+        terms: _grant_pb2.Terms | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["terms", b"terms"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -584,7 +461,7 @@ class GrantResponse(_message.Message):
     GRANT_FIELD_NUMBER: _builtins.int
     RECEIPT_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def grant(self) -> Global___GrantView:
+    def grant(self) -> _grant_pb2.GrantView:
         """The grant as recorded."""
 
     @_builtins.property
@@ -594,7 +471,7 @@ class GrantResponse(_message.Message):
     def __init__(
         self,
         *,
-        grant: Global___GrantView | None = ...,
+        grant: _grant_pb2.GrantView | None = ...,
         receipt: _ledger_pb2.Receipt | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["grant", b"grant", "receipt", b"receipt"]  # noqa: Y015
@@ -649,7 +526,7 @@ class StopGrantResponse(_message.Message):
     STOP_RECEIPT_FIELD_NUMBER: _builtins.int
     REVOKE_RECEIPT_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def grant(self) -> Global___GrantView:
+    def grant(self) -> _grant_pb2.GrantView:
         """The grant as it stands now."""
 
     @_builtins.property
@@ -663,7 +540,7 @@ class StopGrantResponse(_message.Message):
     def __init__(
         self,
         *,
-        grant: Global___GrantView | None = ...,
+        grant: _grant_pb2.GrantView | None = ...,
         stop_receipt: _ledger_pb2.Receipt | None = ...,
         revoke_receipt: _ledger_pb2.Receipt | None = ...,
     ) -> None: ...
@@ -714,7 +591,7 @@ class ResumeGrantResponse(_message.Message):
     GRANT_FIELD_NUMBER: _builtins.int
     RECEIPT_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def grant(self) -> Global___GrantView:
+    def grant(self) -> _grant_pb2.GrantView:
         """The grant as it stands now."""
 
     @_builtins.property
@@ -724,7 +601,7 @@ class ResumeGrantResponse(_message.Message):
     def __init__(
         self,
         *,
-        grant: Global___GrantView | None = ...,
+        grant: _grant_pb2.GrantView | None = ...,
         receipt: _ledger_pb2.Receipt | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["grant", b"grant", "receipt", b"receipt"]  # noqa: Y015
@@ -776,13 +653,13 @@ class ListGrantsResponse(_message.Message):
     next_page_token: _builtins.str
     """Empty on the last page."""
     @_builtins.property
-    def grants(self) -> _containers.RepeatedCompositeFieldContainer[Global___GrantView]:
+    def grants(self) -> _containers.RepeatedCompositeFieldContainer[_grant_pb2.GrantView]:
         """Newest first."""
 
     def __init__(
         self,
         *,
-        grants: _abc.Iterable[Global___GrantView] | None = ...,
+        grants: _abc.Iterable[_grant_pb2.GrantView] | None = ...,
         next_page_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
@@ -1012,7 +889,7 @@ class AgencyGrant(_message.Message):
     live: _builtins.bool
     """Whether sharing is on. An agency hears one word, whatever ended it."""
     @_builtins.property
-    def terms(self) -> Global___Terms:
+    def terms(self) -> _grant_pb2.Terms:
         """What was agreed."""
 
     def __init__(
@@ -1020,7 +897,7 @@ class AgencyGrant(_message.Message):
         *,
         grant: _builtins.str = ...,
         subject_ref: _builtins.str = ...,
-        terms: Global___Terms | None = ...,
+        terms: _grant_pb2.Terms | None = ...,
         live: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["terms", b"terms"]  # noqa: Y015
@@ -1402,3 +1279,55 @@ class ListEventsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListEventsResponse: _TypeAlias = ListEventsResponse  # noqa: Y015
+
+@_typing.final
+class ReplayEventsRequest(_message.Message):
+    """ReplayEventsRequest asks for a replay on the bus."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    FROM_SEQUENCE_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """UUID of this request; the same one again begins no second replay."""
+    from_sequence: _builtins.int
+    """The first event to publish again."""
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        from_sequence: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["from_sequence", b"from_sequence", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReplayEventsRequest: _TypeAlias = ReplayEventsRequest  # noqa: Y015
+
+@_typing.final
+class ReplayEventsResponse(_message.Message):
+    """ReplayEventsResponse says what will be published."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROUND_FIELD_NUMBER: _builtins.int
+    LAST_SEQUENCE_FIELD_NUMBER: _builtins.int
+    round: _builtins.int
+    """Number of this replay, from 1. It is part of the message ids on the bus."""
+    last_sequence: _builtins.int
+    """The last event that exists now; the replay goes on to whatever follows it."""
+    def __init__(
+        self,
+        *,
+        round: _builtins.int = ...,
+        last_sequence: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["last_sequence", b"last_sequence", "round", b"round"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReplayEventsResponse: _TypeAlias = ReplayEventsResponse  # noqa: Y015

@@ -3,7 +3,13 @@
 import grpc
 import warnings
 
+from safehand.consent.v1 import asks_pb2 as safehand_dot_consent_dot_v1_dot_asks__pb2
 from safehand.consent.v1 import consent_pb2 as safehand_dot_consent_dot_v1_dot_consent__pb2
+from safehand.consent.v1 import explain_pb2 as safehand_dot_consent_dot_v1_dot_explain__pb2
+from safehand.consent.v1 import guardians_pb2 as safehand_dot_consent_dot_v1_dot_guardians__pb2
+from safehand.consent.v1 import narrow_pb2 as safehand_dot_consent_dot_v1_dot_narrow__pb2
+from safehand.consent.v1 import recorded_pb2 as safehand_dot_consent_dot_v1_dot_recorded__pb2
+from safehand.consent.v1 import stops_pb2 as safehand_dot_consent_dot_v1_dot_stops__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -96,6 +102,36 @@ class ConsentServiceStub:
                 request_serializer=safehand_dot_consent_dot_v1_dot_consent__pb2.GetReceiptRequest.SerializeToString,
                 response_deserializer=safehand_dot_consent_dot_v1_dot_consent__pb2.GetReceiptResponse.FromString,
                 _registered_method=True)
+        self.AskConsent = channel.unary_unary(
+                '/safehand.consent.v1.ConsentService/AskConsent',
+                request_serializer=safehand_dot_consent_dot_v1_dot_asks__pb2.AskConsentRequest.SerializeToString,
+                response_deserializer=safehand_dot_consent_dot_v1_dot_asks__pb2.AskConsentResponse.FromString,
+                _registered_method=True)
+        self.ListAsks = channel.unary_unary(
+                '/safehand.consent.v1.ConsentService/ListAsks',
+                request_serializer=safehand_dot_consent_dot_v1_dot_asks__pb2.ListAsksRequest.SerializeToString,
+                response_deserializer=safehand_dot_consent_dot_v1_dot_asks__pb2.ListAsksResponse.FromString,
+                _registered_method=True)
+        self.ListQuestions = channel.unary_unary(
+                '/safehand.consent.v1.ConsentService/ListQuestions',
+                request_serializer=safehand_dot_consent_dot_v1_dot_asks__pb2.ListQuestionsRequest.SerializeToString,
+                response_deserializer=safehand_dot_consent_dot_v1_dot_asks__pb2.ListQuestionsResponse.FromString,
+                _registered_method=True)
+        self.AnswerQuestion = channel.unary_unary(
+                '/safehand.consent.v1.ConsentService/AnswerQuestion',
+                request_serializer=safehand_dot_consent_dot_v1_dot_asks__pb2.AnswerQuestionRequest.SerializeToString,
+                response_deserializer=safehand_dot_consent_dot_v1_dot_asks__pb2.AnswerQuestionResponse.FromString,
+                _registered_method=True)
+        self.GetRefusalReceipt = channel.unary_unary(
+                '/safehand.consent.v1.ConsentService/GetRefusalReceipt',
+                request_serializer=safehand_dot_consent_dot_v1_dot_asks__pb2.GetRefusalReceiptRequest.SerializeToString,
+                response_deserializer=safehand_dot_consent_dot_v1_dot_asks__pb2.GetRefusalReceiptResponse.FromString,
+                _registered_method=True)
+        self.NarrowGrant = channel.unary_unary(
+                '/safehand.consent.v1.ConsentService/NarrowGrant',
+                request_serializer=safehand_dot_consent_dot_v1_dot_narrow__pb2.NarrowGrantRequest.SerializeToString,
+                response_deserializer=safehand_dot_consent_dot_v1_dot_narrow__pb2.NarrowGrantResponse.FromString,
+                _registered_method=True)
         self.ListAgencyGrants = channel.unary_unary(
                 '/safehand.consent.v1.ConsentService/ListAgencyGrants',
                 request_serializer=safehand_dot_consent_dot_v1_dot_consent__pb2.ListAgencyGrantsRequest.SerializeToString,
@@ -116,6 +152,121 @@ class ConsentServiceStub:
                 request_serializer=safehand_dot_consent_dot_v1_dot_consent__pb2.ReleaseKeyRequest.SerializeToString,
                 response_deserializer=safehand_dot_consent_dot_v1_dot_consent__pb2.ReleaseKeyResponse.FromString,
                 _registered_method=True)
+        self.StopForHer = channel.unary_unary(
+                '/safehand.consent.v1.ConsentService/StopForHer',
+                request_serializer=safehand_dot_consent_dot_v1_dot_stops__pb2.StopForHerRequest.SerializeToString,
+                response_deserializer=safehand_dot_consent_dot_v1_dot_stops__pb2.StopForHerResponse.FromString,
+                _registered_method=True)
+        self.StopAsRepresentative = channel.unary_unary(
+                '/safehand.consent.v1.ConsentService/StopAsRepresentative',
+                request_serializer=safehand_dot_consent_dot_v1_dot_stops__pb2.StopAsRepresentativeRequest.SerializeToString,
+                response_deserializer=safehand_dot_consent_dot_v1_dot_stops__pb2.StopAsRepresentativeResponse.FromString,
+                _registered_method=True)
+        self.ResumeForHer = channel.unary_unary(
+                '/safehand.consent.v1.ConsentService/ResumeForHer',
+                request_serializer=safehand_dot_consent_dot_v1_dot_stops__pb2.ResumeForHerRequest.SerializeToString,
+                response_deserializer=safehand_dot_consent_dot_v1_dot_stops__pb2.ResumeForHerResponse.FromString,
+                _registered_method=True)
+        self.ListStops = channel.unary_unary(
+                '/safehand.consent.v1.ConsentService/ListStops',
+                request_serializer=safehand_dot_consent_dot_v1_dot_stops__pb2.ListStopsRequest.SerializeToString,
+                response_deserializer=safehand_dot_consent_dot_v1_dot_stops__pb2.ListStopsResponse.FromString,
+                _registered_method=True)
+        self.AddRepresentative = channel.unary_unary(
+                '/safehand.consent.v1.ConsentService/AddRepresentative',
+                request_serializer=safehand_dot_consent_dot_v1_dot_stops__pb2.AddRepresentativeRequest.SerializeToString,
+                response_deserializer=safehand_dot_consent_dot_v1_dot_stops__pb2.AddRepresentativeResponse.FromString,
+                _registered_method=True)
+        self.ListRepresentatives = channel.unary_unary(
+                '/safehand.consent.v1.ConsentService/ListRepresentatives',
+                request_serializer=safehand_dot_consent_dot_v1_dot_stops__pb2.ListRepresentativesRequest.SerializeToString,
+                response_deserializer=safehand_dot_consent_dot_v1_dot_stops__pb2.ListRepresentativesResponse.FromString,
+                _registered_method=True)
+        self.RemoveRepresentative = channel.unary_unary(
+                '/safehand.consent.v1.ConsentService/RemoveRepresentative',
+                request_serializer=safehand_dot_consent_dot_v1_dot_stops__pb2.RemoveRepresentativeRequest.SerializeToString,
+                response_deserializer=safehand_dot_consent_dot_v1_dot_stops__pb2.RemoveRepresentativeResponse.FromString,
+                _registered_method=True)
+        self.SetCodeWord = channel.unary_unary(
+                '/safehand.consent.v1.ConsentService/SetCodeWord',
+                request_serializer=safehand_dot_consent_dot_v1_dot_stops__pb2.SetCodeWordRequest.SerializeToString,
+                response_deserializer=safehand_dot_consent_dot_v1_dot_stops__pb2.SetCodeWordResponse.FromString,
+                _registered_method=True)
+        self.RecordGrant = channel.unary_unary(
+                '/safehand.consent.v1.ConsentService/RecordGrant',
+                request_serializer=safehand_dot_consent_dot_v1_dot_recorded__pb2.RecordGrantRequest.SerializeToString,
+                response_deserializer=safehand_dot_consent_dot_v1_dot_recorded__pb2.RecordGrantResponse.FromString,
+                _registered_method=True)
+        self.SecondGrant = channel.unary_unary(
+                '/safehand.consent.v1.ConsentService/SecondGrant',
+                request_serializer=safehand_dot_consent_dot_v1_dot_recorded__pb2.SecondGrantRequest.SerializeToString,
+                response_deserializer=safehand_dot_consent_dot_v1_dot_recorded__pb2.SecondGrantResponse.FromString,
+                _registered_method=True)
+        self.ConfirmGrant = channel.unary_unary(
+                '/safehand.consent.v1.ConsentService/ConfirmGrant',
+                request_serializer=safehand_dot_consent_dot_v1_dot_recorded__pb2.ConfirmGrantRequest.SerializeToString,
+                response_deserializer=safehand_dot_consent_dot_v1_dot_recorded__pb2.ConfirmGrantResponse.FromString,
+                _registered_method=True)
+        self.ListConfirmations = channel.unary_unary(
+                '/safehand.consent.v1.ConsentService/ListConfirmations',
+                request_serializer=safehand_dot_consent_dot_v1_dot_recorded__pb2.ListConfirmationsRequest.SerializeToString,
+                response_deserializer=safehand_dot_consent_dot_v1_dot_recorded__pb2.ListConfirmationsResponse.FromString,
+                _registered_method=True)
+        self.SetCosign = channel.unary_unary(
+                '/safehand.consent.v1.ConsentService/SetCosign',
+                request_serializer=safehand_dot_consent_dot_v1_dot_guardians__pb2.SetCosignRequest.SerializeToString,
+                response_deserializer=safehand_dot_consent_dot_v1_dot_guardians__pb2.SetCosignResponse.FromString,
+                _registered_method=True)
+        self.RegisterGuardian = channel.unary_unary(
+                '/safehand.consent.v1.ConsentService/RegisterGuardian',
+                request_serializer=safehand_dot_consent_dot_v1_dot_guardians__pb2.RegisterGuardianRequest.SerializeToString,
+                response_deserializer=safehand_dot_consent_dot_v1_dot_guardians__pb2.RegisterGuardianResponse.FromString,
+                _registered_method=True)
+        self.ExcludeGuardian = channel.unary_unary(
+                '/safehand.consent.v1.ConsentService/ExcludeGuardian',
+                request_serializer=safehand_dot_consent_dot_v1_dot_guardians__pb2.ExcludeGuardianRequest.SerializeToString,
+                response_deserializer=safehand_dot_consent_dot_v1_dot_guardians__pb2.ExcludeGuardianResponse.FromString,
+                _registered_method=True)
+        self.DismissGuardian = channel.unary_unary(
+                '/safehand.consent.v1.ConsentService/DismissGuardian',
+                request_serializer=safehand_dot_consent_dot_v1_dot_guardians__pb2.DismissGuardianRequest.SerializeToString,
+                response_deserializer=safehand_dot_consent_dot_v1_dot_guardians__pb2.DismissGuardianResponse.FromString,
+                _registered_method=True)
+        self.ListGuardians = channel.unary_unary(
+                '/safehand.consent.v1.ConsentService/ListGuardians',
+                request_serializer=safehand_dot_consent_dot_v1_dot_guardians__pb2.ListGuardiansRequest.SerializeToString,
+                response_deserializer=safehand_dot_consent_dot_v1_dot_guardians__pb2.ListGuardiansResponse.FromString,
+                _registered_method=True)
+        self.OpenGuardianSession = channel.unary_unary(
+                '/safehand.consent.v1.ConsentService/OpenGuardianSession',
+                request_serializer=safehand_dot_consent_dot_v1_dot_guardians__pb2.OpenGuardianSessionRequest.SerializeToString,
+                response_deserializer=safehand_dot_consent_dot_v1_dot_guardians__pb2.OpenGuardianSessionResponse.FromString,
+                _registered_method=True)
+        self.CloseGuardianSession = channel.unary_unary(
+                '/safehand.consent.v1.ConsentService/CloseGuardianSession',
+                request_serializer=safehand_dot_consent_dot_v1_dot_guardians__pb2.CloseGuardianSessionRequest.SerializeToString,
+                response_deserializer=safehand_dot_consent_dot_v1_dot_guardians__pb2.CloseGuardianSessionResponse.FromString,
+                _registered_method=True)
+        self.ListCosignRequests = channel.unary_unary(
+                '/safehand.consent.v1.ConsentService/ListCosignRequests',
+                request_serializer=safehand_dot_consent_dot_v1_dot_guardians__pb2.ListCosignRequestsRequest.SerializeToString,
+                response_deserializer=safehand_dot_consent_dot_v1_dot_guardians__pb2.ListCosignRequestsResponse.FromString,
+                _registered_method=True)
+        self.CosignGrant = channel.unary_unary(
+                '/safehand.consent.v1.ConsentService/CosignGrant',
+                request_serializer=safehand_dot_consent_dot_v1_dot_guardians__pb2.CosignGrantRequest.SerializeToString,
+                response_deserializer=safehand_dot_consent_dot_v1_dot_guardians__pb2.CosignGrantResponse.FromString,
+                _registered_method=True)
+        self.Explain = channel.unary_unary(
+                '/safehand.consent.v1.ConsentService/Explain',
+                request_serializer=safehand_dot_consent_dot_v1_dot_explain__pb2.ExplainRequest.SerializeToString,
+                response_deserializer=safehand_dot_consent_dot_v1_dot_explain__pb2.ExplainResponse.FromString,
+                _registered_method=True)
+        self.ExplainSharing = channel.unary_unary(
+                '/safehand.consent.v1.ConsentService/ExplainSharing',
+                request_serializer=safehand_dot_consent_dot_v1_dot_explain__pb2.ExplainSharingRequest.SerializeToString,
+                response_deserializer=safehand_dot_consent_dot_v1_dot_explain__pb2.ExplainSharingResponse.FromString,
+                _registered_method=True)
         self.RollKeys = channel.unary_unary(
                 '/safehand.consent.v1.ConsentService/RollKeys',
                 request_serializer=safehand_dot_consent_dot_v1_dot_consent__pb2.RollKeysRequest.SerializeToString,
@@ -130,6 +281,11 @@ class ConsentServiceStub:
                 '/safehand.consent.v1.ConsentService/ListEvents',
                 request_serializer=safehand_dot_consent_dot_v1_dot_consent__pb2.ListEventsRequest.SerializeToString,
                 response_deserializer=safehand_dot_consent_dot_v1_dot_consent__pb2.ListEventsResponse.FromString,
+                _registered_method=True)
+        self.ReplayEvents = channel.unary_unary(
+                '/safehand.consent.v1.ConsentService/ReplayEvents',
+                request_serializer=safehand_dot_consent_dot_v1_dot_consent__pb2.ReplayEventsRequest.SerializeToString,
+                response_deserializer=safehand_dot_consent_dot_v1_dot_consent__pb2.ReplayEventsResponse.FromString,
                 _registered_method=True)
 
 
@@ -222,6 +378,49 @@ class ConsentServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def AskConsent(self, request, context):
+        """AskConsent asks her for a consent. The answer and every limit are the same whether it reaches
+        anybody or not.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListAsks(self, request, context):
+        """ListAsks lists what the caller asked: open, given, or over. It never tells a no from a silence.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListQuestions(self, request, context):
+        """ListQuestions lists what she is asked, newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AnswerQuestion(self, request, context):
+        """AnswerQuestion takes her yes to all or part, her no, or her later. Once.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetRefusalReceipt(self, request, context):
+        """GetRefusalReceipt proves that she said no, to her alone.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def NarrowGrant(self, request, context):
+        """NarrowGrant takes categories or time out of a consent, at once and for good; the rest goes on.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListAgencyGrants(self, request, context):
         """ListAgencyGrants lists the grants of which the caller is the releasing agency.
         """
@@ -250,6 +449,167 @@ class ConsentServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def StopForHer(self, request, context):
+        """StopForHer records her wish to stop, as a worker heard it: at once, undoable for 72 hours.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def StopAsRepresentative(self, request, context):
+        """StopAsRepresentative is the same by somebody whom she gave a code.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResumeForHer(self, request, context):
+        """ResumeForHer undoes such a stop: two workers of the releasing agency, and her code word.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListStops(self, request, context):
+        """ListStops lists every stop, resume and wish to stop, hers and others', newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AddRepresentative(self, request, context):
+        """AddRepresentative gives somebody a code that stops for her, and does nothing else.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListRepresentatives(self, request, context):
+        """ListRepresentatives lists those who hold a code.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RemoveRepresentative(self, request, context):
+        """RemoveRepresentative takes a code back.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetCodeWord(self, request, context):
+        """SetCodeWord sets the word without which no worker can resume for her.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RecordGrant(self, request, context):
+        """RecordGrant files what a worker took down for her: provisional until she confirms it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SecondGrant(self, request, context):
+        """SecondGrant lets a second person stand by what was recorded.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ConfirmGrant(self, request, context):
+        """ConfirmGrant is her own answer to what was recorded for her.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListConfirmations(self, request, context):
+        """ListConfirmations lists who stood by her consents beside her, and what is asked of her.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetCosign(self, request, context):
+        """SetCosign says whether, in the calling agency's judgement, a guardian must sign too.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RegisterGuardian(self, request, context):
+        """RegisterGuardian files a guardian's own card and PIN.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExcludeGuardian(self, request, context):
+        """ExcludeGuardian bars a guardian of somebody whom the calling agency knows, for ever.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DismissGuardian(self, request, context):
+        """DismissGuardian bars a guardian, by her own word.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListGuardians(self, request, context):
+        """ListGuardians lists who may sign for her, who was barred, and who says that somebody must.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def OpenGuardianSession(self, request, context):
+        """OpenGuardianSession signs a guardian in with his own card and PIN.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CloseGuardianSession(self, request, context):
+        """CloseGuardianSession ends a guardian's session on the server.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListCosignRequests(self, request, context):
+        """ListCosignRequests lists what waits for the guardian's signature: terms alone.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CosignGrant(self, request, context):
+        """CosignGrant is the guardian's signature beside her own.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Explain(self, request, context):
+        """Explain says whether the caller could open or send something now, rule by rule.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExplainSharing(self, request, context):
+        """ExplainSharing tells her whether one kind of her information can be opened now, and why.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def RollKeys(self, request, context):
         """RollKeys replaces the release KEK and destroys the old one. An operator command.
         """
@@ -266,6 +626,14 @@ class ConsentServiceServicer:
 
     def ListEvents(self, request, context):
         """ListEvents returns consent's own event sequence to the other services.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReplayEvents(self, request, context):
+        """ReplayEvents publishes this service's events on the bus again, from a place in its sequence on.
+        Whoever applied them before does nothing. An operator command.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -334,6 +702,36 @@ def add_ConsentServiceServicer_to_server(servicer, server):
                     request_deserializer=safehand_dot_consent_dot_v1_dot_consent__pb2.GetReceiptRequest.FromString,
                     response_serializer=safehand_dot_consent_dot_v1_dot_consent__pb2.GetReceiptResponse.SerializeToString,
             ),
+            'AskConsent': grpc.unary_unary_rpc_method_handler(
+                    servicer.AskConsent,
+                    request_deserializer=safehand_dot_consent_dot_v1_dot_asks__pb2.AskConsentRequest.FromString,
+                    response_serializer=safehand_dot_consent_dot_v1_dot_asks__pb2.AskConsentResponse.SerializeToString,
+            ),
+            'ListAsks': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAsks,
+                    request_deserializer=safehand_dot_consent_dot_v1_dot_asks__pb2.ListAsksRequest.FromString,
+                    response_serializer=safehand_dot_consent_dot_v1_dot_asks__pb2.ListAsksResponse.SerializeToString,
+            ),
+            'ListQuestions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListQuestions,
+                    request_deserializer=safehand_dot_consent_dot_v1_dot_asks__pb2.ListQuestionsRequest.FromString,
+                    response_serializer=safehand_dot_consent_dot_v1_dot_asks__pb2.ListQuestionsResponse.SerializeToString,
+            ),
+            'AnswerQuestion': grpc.unary_unary_rpc_method_handler(
+                    servicer.AnswerQuestion,
+                    request_deserializer=safehand_dot_consent_dot_v1_dot_asks__pb2.AnswerQuestionRequest.FromString,
+                    response_serializer=safehand_dot_consent_dot_v1_dot_asks__pb2.AnswerQuestionResponse.SerializeToString,
+            ),
+            'GetRefusalReceipt': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetRefusalReceipt,
+                    request_deserializer=safehand_dot_consent_dot_v1_dot_asks__pb2.GetRefusalReceiptRequest.FromString,
+                    response_serializer=safehand_dot_consent_dot_v1_dot_asks__pb2.GetRefusalReceiptResponse.SerializeToString,
+            ),
+            'NarrowGrant': grpc.unary_unary_rpc_method_handler(
+                    servicer.NarrowGrant,
+                    request_deserializer=safehand_dot_consent_dot_v1_dot_narrow__pb2.NarrowGrantRequest.FromString,
+                    response_serializer=safehand_dot_consent_dot_v1_dot_narrow__pb2.NarrowGrantResponse.SerializeToString,
+            ),
             'ListAgencyGrants': grpc.unary_unary_rpc_method_handler(
                     servicer.ListAgencyGrants,
                     request_deserializer=safehand_dot_consent_dot_v1_dot_consent__pb2.ListAgencyGrantsRequest.FromString,
@@ -354,6 +752,121 @@ def add_ConsentServiceServicer_to_server(servicer, server):
                     request_deserializer=safehand_dot_consent_dot_v1_dot_consent__pb2.ReleaseKeyRequest.FromString,
                     response_serializer=safehand_dot_consent_dot_v1_dot_consent__pb2.ReleaseKeyResponse.SerializeToString,
             ),
+            'StopForHer': grpc.unary_unary_rpc_method_handler(
+                    servicer.StopForHer,
+                    request_deserializer=safehand_dot_consent_dot_v1_dot_stops__pb2.StopForHerRequest.FromString,
+                    response_serializer=safehand_dot_consent_dot_v1_dot_stops__pb2.StopForHerResponse.SerializeToString,
+            ),
+            'StopAsRepresentative': grpc.unary_unary_rpc_method_handler(
+                    servicer.StopAsRepresentative,
+                    request_deserializer=safehand_dot_consent_dot_v1_dot_stops__pb2.StopAsRepresentativeRequest.FromString,
+                    response_serializer=safehand_dot_consent_dot_v1_dot_stops__pb2.StopAsRepresentativeResponse.SerializeToString,
+            ),
+            'ResumeForHer': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResumeForHer,
+                    request_deserializer=safehand_dot_consent_dot_v1_dot_stops__pb2.ResumeForHerRequest.FromString,
+                    response_serializer=safehand_dot_consent_dot_v1_dot_stops__pb2.ResumeForHerResponse.SerializeToString,
+            ),
+            'ListStops': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListStops,
+                    request_deserializer=safehand_dot_consent_dot_v1_dot_stops__pb2.ListStopsRequest.FromString,
+                    response_serializer=safehand_dot_consent_dot_v1_dot_stops__pb2.ListStopsResponse.SerializeToString,
+            ),
+            'AddRepresentative': grpc.unary_unary_rpc_method_handler(
+                    servicer.AddRepresentative,
+                    request_deserializer=safehand_dot_consent_dot_v1_dot_stops__pb2.AddRepresentativeRequest.FromString,
+                    response_serializer=safehand_dot_consent_dot_v1_dot_stops__pb2.AddRepresentativeResponse.SerializeToString,
+            ),
+            'ListRepresentatives': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListRepresentatives,
+                    request_deserializer=safehand_dot_consent_dot_v1_dot_stops__pb2.ListRepresentativesRequest.FromString,
+                    response_serializer=safehand_dot_consent_dot_v1_dot_stops__pb2.ListRepresentativesResponse.SerializeToString,
+            ),
+            'RemoveRepresentative': grpc.unary_unary_rpc_method_handler(
+                    servicer.RemoveRepresentative,
+                    request_deserializer=safehand_dot_consent_dot_v1_dot_stops__pb2.RemoveRepresentativeRequest.FromString,
+                    response_serializer=safehand_dot_consent_dot_v1_dot_stops__pb2.RemoveRepresentativeResponse.SerializeToString,
+            ),
+            'SetCodeWord': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetCodeWord,
+                    request_deserializer=safehand_dot_consent_dot_v1_dot_stops__pb2.SetCodeWordRequest.FromString,
+                    response_serializer=safehand_dot_consent_dot_v1_dot_stops__pb2.SetCodeWordResponse.SerializeToString,
+            ),
+            'RecordGrant': grpc.unary_unary_rpc_method_handler(
+                    servicer.RecordGrant,
+                    request_deserializer=safehand_dot_consent_dot_v1_dot_recorded__pb2.RecordGrantRequest.FromString,
+                    response_serializer=safehand_dot_consent_dot_v1_dot_recorded__pb2.RecordGrantResponse.SerializeToString,
+            ),
+            'SecondGrant': grpc.unary_unary_rpc_method_handler(
+                    servicer.SecondGrant,
+                    request_deserializer=safehand_dot_consent_dot_v1_dot_recorded__pb2.SecondGrantRequest.FromString,
+                    response_serializer=safehand_dot_consent_dot_v1_dot_recorded__pb2.SecondGrantResponse.SerializeToString,
+            ),
+            'ConfirmGrant': grpc.unary_unary_rpc_method_handler(
+                    servicer.ConfirmGrant,
+                    request_deserializer=safehand_dot_consent_dot_v1_dot_recorded__pb2.ConfirmGrantRequest.FromString,
+                    response_serializer=safehand_dot_consent_dot_v1_dot_recorded__pb2.ConfirmGrantResponse.SerializeToString,
+            ),
+            'ListConfirmations': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListConfirmations,
+                    request_deserializer=safehand_dot_consent_dot_v1_dot_recorded__pb2.ListConfirmationsRequest.FromString,
+                    response_serializer=safehand_dot_consent_dot_v1_dot_recorded__pb2.ListConfirmationsResponse.SerializeToString,
+            ),
+            'SetCosign': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetCosign,
+                    request_deserializer=safehand_dot_consent_dot_v1_dot_guardians__pb2.SetCosignRequest.FromString,
+                    response_serializer=safehand_dot_consent_dot_v1_dot_guardians__pb2.SetCosignResponse.SerializeToString,
+            ),
+            'RegisterGuardian': grpc.unary_unary_rpc_method_handler(
+                    servicer.RegisterGuardian,
+                    request_deserializer=safehand_dot_consent_dot_v1_dot_guardians__pb2.RegisterGuardianRequest.FromString,
+                    response_serializer=safehand_dot_consent_dot_v1_dot_guardians__pb2.RegisterGuardianResponse.SerializeToString,
+            ),
+            'ExcludeGuardian': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExcludeGuardian,
+                    request_deserializer=safehand_dot_consent_dot_v1_dot_guardians__pb2.ExcludeGuardianRequest.FromString,
+                    response_serializer=safehand_dot_consent_dot_v1_dot_guardians__pb2.ExcludeGuardianResponse.SerializeToString,
+            ),
+            'DismissGuardian': grpc.unary_unary_rpc_method_handler(
+                    servicer.DismissGuardian,
+                    request_deserializer=safehand_dot_consent_dot_v1_dot_guardians__pb2.DismissGuardianRequest.FromString,
+                    response_serializer=safehand_dot_consent_dot_v1_dot_guardians__pb2.DismissGuardianResponse.SerializeToString,
+            ),
+            'ListGuardians': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListGuardians,
+                    request_deserializer=safehand_dot_consent_dot_v1_dot_guardians__pb2.ListGuardiansRequest.FromString,
+                    response_serializer=safehand_dot_consent_dot_v1_dot_guardians__pb2.ListGuardiansResponse.SerializeToString,
+            ),
+            'OpenGuardianSession': grpc.unary_unary_rpc_method_handler(
+                    servicer.OpenGuardianSession,
+                    request_deserializer=safehand_dot_consent_dot_v1_dot_guardians__pb2.OpenGuardianSessionRequest.FromString,
+                    response_serializer=safehand_dot_consent_dot_v1_dot_guardians__pb2.OpenGuardianSessionResponse.SerializeToString,
+            ),
+            'CloseGuardianSession': grpc.unary_unary_rpc_method_handler(
+                    servicer.CloseGuardianSession,
+                    request_deserializer=safehand_dot_consent_dot_v1_dot_guardians__pb2.CloseGuardianSessionRequest.FromString,
+                    response_serializer=safehand_dot_consent_dot_v1_dot_guardians__pb2.CloseGuardianSessionResponse.SerializeToString,
+            ),
+            'ListCosignRequests': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListCosignRequests,
+                    request_deserializer=safehand_dot_consent_dot_v1_dot_guardians__pb2.ListCosignRequestsRequest.FromString,
+                    response_serializer=safehand_dot_consent_dot_v1_dot_guardians__pb2.ListCosignRequestsResponse.SerializeToString,
+            ),
+            'CosignGrant': grpc.unary_unary_rpc_method_handler(
+                    servicer.CosignGrant,
+                    request_deserializer=safehand_dot_consent_dot_v1_dot_guardians__pb2.CosignGrantRequest.FromString,
+                    response_serializer=safehand_dot_consent_dot_v1_dot_guardians__pb2.CosignGrantResponse.SerializeToString,
+            ),
+            'Explain': grpc.unary_unary_rpc_method_handler(
+                    servicer.Explain,
+                    request_deserializer=safehand_dot_consent_dot_v1_dot_explain__pb2.ExplainRequest.FromString,
+                    response_serializer=safehand_dot_consent_dot_v1_dot_explain__pb2.ExplainResponse.SerializeToString,
+            ),
+            'ExplainSharing': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExplainSharing,
+                    request_deserializer=safehand_dot_consent_dot_v1_dot_explain__pb2.ExplainSharingRequest.FromString,
+                    response_serializer=safehand_dot_consent_dot_v1_dot_explain__pb2.ExplainSharingResponse.SerializeToString,
+            ),
             'RollKeys': grpc.unary_unary_rpc_method_handler(
                     servicer.RollKeys,
                     request_deserializer=safehand_dot_consent_dot_v1_dot_consent__pb2.RollKeysRequest.FromString,
@@ -368,6 +881,11 @@ def add_ConsentServiceServicer_to_server(servicer, server):
                     servicer.ListEvents,
                     request_deserializer=safehand_dot_consent_dot_v1_dot_consent__pb2.ListEventsRequest.FromString,
                     response_serializer=safehand_dot_consent_dot_v1_dot_consent__pb2.ListEventsResponse.SerializeToString,
+            ),
+            'ReplayEvents': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReplayEvents,
+                    request_deserializer=safehand_dot_consent_dot_v1_dot_consent__pb2.ReplayEventsRequest.FromString,
+                    response_serializer=safehand_dot_consent_dot_v1_dot_consent__pb2.ReplayEventsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -707,6 +1225,168 @@ class ConsentService:
             _registered_method=True)
 
     @staticmethod
+    def AskConsent(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/safehand.consent.v1.ConsentService/AskConsent',
+            safehand_dot_consent_dot_v1_dot_asks__pb2.AskConsentRequest.SerializeToString,
+            safehand_dot_consent_dot_v1_dot_asks__pb2.AskConsentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAsks(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/safehand.consent.v1.ConsentService/ListAsks',
+            safehand_dot_consent_dot_v1_dot_asks__pb2.ListAsksRequest.SerializeToString,
+            safehand_dot_consent_dot_v1_dot_asks__pb2.ListAsksResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListQuestions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/safehand.consent.v1.ConsentService/ListQuestions',
+            safehand_dot_consent_dot_v1_dot_asks__pb2.ListQuestionsRequest.SerializeToString,
+            safehand_dot_consent_dot_v1_dot_asks__pb2.ListQuestionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AnswerQuestion(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/safehand.consent.v1.ConsentService/AnswerQuestion',
+            safehand_dot_consent_dot_v1_dot_asks__pb2.AnswerQuestionRequest.SerializeToString,
+            safehand_dot_consent_dot_v1_dot_asks__pb2.AnswerQuestionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetRefusalReceipt(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/safehand.consent.v1.ConsentService/GetRefusalReceipt',
+            safehand_dot_consent_dot_v1_dot_asks__pb2.GetRefusalReceiptRequest.SerializeToString,
+            safehand_dot_consent_dot_v1_dot_asks__pb2.GetRefusalReceiptResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def NarrowGrant(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/safehand.consent.v1.ConsentService/NarrowGrant',
+            safehand_dot_consent_dot_v1_dot_narrow__pb2.NarrowGrantRequest.SerializeToString,
+            safehand_dot_consent_dot_v1_dot_narrow__pb2.NarrowGrantResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def ListAgencyGrants(request,
             target,
             options=(),
@@ -815,6 +1495,627 @@ class ConsentService:
             _registered_method=True)
 
     @staticmethod
+    def StopForHer(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/safehand.consent.v1.ConsentService/StopForHer',
+            safehand_dot_consent_dot_v1_dot_stops__pb2.StopForHerRequest.SerializeToString,
+            safehand_dot_consent_dot_v1_dot_stops__pb2.StopForHerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StopAsRepresentative(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/safehand.consent.v1.ConsentService/StopAsRepresentative',
+            safehand_dot_consent_dot_v1_dot_stops__pb2.StopAsRepresentativeRequest.SerializeToString,
+            safehand_dot_consent_dot_v1_dot_stops__pb2.StopAsRepresentativeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResumeForHer(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/safehand.consent.v1.ConsentService/ResumeForHer',
+            safehand_dot_consent_dot_v1_dot_stops__pb2.ResumeForHerRequest.SerializeToString,
+            safehand_dot_consent_dot_v1_dot_stops__pb2.ResumeForHerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListStops(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/safehand.consent.v1.ConsentService/ListStops',
+            safehand_dot_consent_dot_v1_dot_stops__pb2.ListStopsRequest.SerializeToString,
+            safehand_dot_consent_dot_v1_dot_stops__pb2.ListStopsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AddRepresentative(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/safehand.consent.v1.ConsentService/AddRepresentative',
+            safehand_dot_consent_dot_v1_dot_stops__pb2.AddRepresentativeRequest.SerializeToString,
+            safehand_dot_consent_dot_v1_dot_stops__pb2.AddRepresentativeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListRepresentatives(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/safehand.consent.v1.ConsentService/ListRepresentatives',
+            safehand_dot_consent_dot_v1_dot_stops__pb2.ListRepresentativesRequest.SerializeToString,
+            safehand_dot_consent_dot_v1_dot_stops__pb2.ListRepresentativesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RemoveRepresentative(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/safehand.consent.v1.ConsentService/RemoveRepresentative',
+            safehand_dot_consent_dot_v1_dot_stops__pb2.RemoveRepresentativeRequest.SerializeToString,
+            safehand_dot_consent_dot_v1_dot_stops__pb2.RemoveRepresentativeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetCodeWord(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/safehand.consent.v1.ConsentService/SetCodeWord',
+            safehand_dot_consent_dot_v1_dot_stops__pb2.SetCodeWordRequest.SerializeToString,
+            safehand_dot_consent_dot_v1_dot_stops__pb2.SetCodeWordResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RecordGrant(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/safehand.consent.v1.ConsentService/RecordGrant',
+            safehand_dot_consent_dot_v1_dot_recorded__pb2.RecordGrantRequest.SerializeToString,
+            safehand_dot_consent_dot_v1_dot_recorded__pb2.RecordGrantResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SecondGrant(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/safehand.consent.v1.ConsentService/SecondGrant',
+            safehand_dot_consent_dot_v1_dot_recorded__pb2.SecondGrantRequest.SerializeToString,
+            safehand_dot_consent_dot_v1_dot_recorded__pb2.SecondGrantResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ConfirmGrant(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/safehand.consent.v1.ConsentService/ConfirmGrant',
+            safehand_dot_consent_dot_v1_dot_recorded__pb2.ConfirmGrantRequest.SerializeToString,
+            safehand_dot_consent_dot_v1_dot_recorded__pb2.ConfirmGrantResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListConfirmations(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/safehand.consent.v1.ConsentService/ListConfirmations',
+            safehand_dot_consent_dot_v1_dot_recorded__pb2.ListConfirmationsRequest.SerializeToString,
+            safehand_dot_consent_dot_v1_dot_recorded__pb2.ListConfirmationsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetCosign(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/safehand.consent.v1.ConsentService/SetCosign',
+            safehand_dot_consent_dot_v1_dot_guardians__pb2.SetCosignRequest.SerializeToString,
+            safehand_dot_consent_dot_v1_dot_guardians__pb2.SetCosignResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RegisterGuardian(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/safehand.consent.v1.ConsentService/RegisterGuardian',
+            safehand_dot_consent_dot_v1_dot_guardians__pb2.RegisterGuardianRequest.SerializeToString,
+            safehand_dot_consent_dot_v1_dot_guardians__pb2.RegisterGuardianResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExcludeGuardian(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/safehand.consent.v1.ConsentService/ExcludeGuardian',
+            safehand_dot_consent_dot_v1_dot_guardians__pb2.ExcludeGuardianRequest.SerializeToString,
+            safehand_dot_consent_dot_v1_dot_guardians__pb2.ExcludeGuardianResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DismissGuardian(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/safehand.consent.v1.ConsentService/DismissGuardian',
+            safehand_dot_consent_dot_v1_dot_guardians__pb2.DismissGuardianRequest.SerializeToString,
+            safehand_dot_consent_dot_v1_dot_guardians__pb2.DismissGuardianResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListGuardians(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/safehand.consent.v1.ConsentService/ListGuardians',
+            safehand_dot_consent_dot_v1_dot_guardians__pb2.ListGuardiansRequest.SerializeToString,
+            safehand_dot_consent_dot_v1_dot_guardians__pb2.ListGuardiansResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def OpenGuardianSession(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/safehand.consent.v1.ConsentService/OpenGuardianSession',
+            safehand_dot_consent_dot_v1_dot_guardians__pb2.OpenGuardianSessionRequest.SerializeToString,
+            safehand_dot_consent_dot_v1_dot_guardians__pb2.OpenGuardianSessionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CloseGuardianSession(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/safehand.consent.v1.ConsentService/CloseGuardianSession',
+            safehand_dot_consent_dot_v1_dot_guardians__pb2.CloseGuardianSessionRequest.SerializeToString,
+            safehand_dot_consent_dot_v1_dot_guardians__pb2.CloseGuardianSessionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListCosignRequests(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/safehand.consent.v1.ConsentService/ListCosignRequests',
+            safehand_dot_consent_dot_v1_dot_guardians__pb2.ListCosignRequestsRequest.SerializeToString,
+            safehand_dot_consent_dot_v1_dot_guardians__pb2.ListCosignRequestsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CosignGrant(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/safehand.consent.v1.ConsentService/CosignGrant',
+            safehand_dot_consent_dot_v1_dot_guardians__pb2.CosignGrantRequest.SerializeToString,
+            safehand_dot_consent_dot_v1_dot_guardians__pb2.CosignGrantResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Explain(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/safehand.consent.v1.ConsentService/Explain',
+            safehand_dot_consent_dot_v1_dot_explain__pb2.ExplainRequest.SerializeToString,
+            safehand_dot_consent_dot_v1_dot_explain__pb2.ExplainResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExplainSharing(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/safehand.consent.v1.ConsentService/ExplainSharing',
+            safehand_dot_consent_dot_v1_dot_explain__pb2.ExplainSharingRequest.SerializeToString,
+            safehand_dot_consent_dot_v1_dot_explain__pb2.ExplainSharingResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def RollKeys(request,
             target,
             options=(),
@@ -885,6 +2186,33 @@ class ConsentService:
             '/safehand.consent.v1.ConsentService/ListEvents',
             safehand_dot_consent_dot_v1_dot_consent__pb2.ListEventsRequest.SerializeToString,
             safehand_dot_consent_dot_v1_dot_consent__pb2.ListEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReplayEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/safehand.consent.v1.ConsentService/ReplayEvents',
+            safehand_dot_consent_dot_v1_dot_consent__pb2.ReplayEventsRequest.SerializeToString,
+            safehand_dot_consent_dot_v1_dot_consent__pb2.ReplayEventsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -5,7 +5,21 @@ isort:skip_file
 
 from collections import abc as _abc
 from grpc import aio as _aio
+from safehand.consent.v1 import asks_pb2 as _asks_pb2
 from safehand.consent.v1 import consent_pb2 as _consent_pb2
+from safehand.consent.v1 import explain_pb2 as _explain_pb2
+from safehand.consent.v1 import guardians_pb2 as _guardians_pb2
+from safehand.consent.v1 import narrow_pb2 as _narrow_pb2
+from safehand.consent.v1 import recorded_pb2 as _recorded_pb2
+from safehand.consent.v1 import stops_pb2 as _stops_pb2
+from safehand.consent.v1.grant_pb2 import GRANT_STATE_ACTIVE as GRANT_STATE_ACTIVE
+from safehand.consent.v1.grant_pb2 import GRANT_STATE_EXPIRED as GRANT_STATE_EXPIRED
+from safehand.consent.v1.grant_pb2 import GRANT_STATE_REVOKED as GRANT_STATE_REVOKED
+from safehand.consent.v1.grant_pb2 import GRANT_STATE_STOPPED as GRANT_STATE_STOPPED
+from safehand.consent.v1.grant_pb2 import GRANT_STATE_UNSPECIFIED as GRANT_STATE_UNSPECIFIED
+from safehand.consent.v1.grant_pb2 import GrantState as GrantState
+from safehand.consent.v1.grant_pb2 import GrantView as GrantView
+from safehand.consent.v1.grant_pb2 import Terms as Terms
 import abc as _abc_1
 import grpc as _grpc
 import sys
@@ -59,6 +73,20 @@ class ConsentServiceStub:
     """ListLooks lists who looked, and who tried and was refused, newest first."""
     GetReceipt: _grpc.UnaryUnaryMultiCallable[_consent_pb2.GetReceiptRequest, _consent_pb2.GetReceiptResponse]
     """GetReceipt returns the grant's secret and every leaf of it, opened and proven, to her alone."""
+    AskConsent: _grpc.UnaryUnaryMultiCallable[_asks_pb2.AskConsentRequest, _asks_pb2.AskConsentResponse]
+    """AskConsent asks her for a consent. The answer and every limit are the same whether it reaches
+    anybody or not.
+    """
+    ListAsks: _grpc.UnaryUnaryMultiCallable[_asks_pb2.ListAsksRequest, _asks_pb2.ListAsksResponse]
+    """ListAsks lists what the caller asked: open, given, or over. It never tells a no from a silence."""
+    ListQuestions: _grpc.UnaryUnaryMultiCallable[_asks_pb2.ListQuestionsRequest, _asks_pb2.ListQuestionsResponse]
+    """ListQuestions lists what she is asked, newest first."""
+    AnswerQuestion: _grpc.UnaryUnaryMultiCallable[_asks_pb2.AnswerQuestionRequest, _asks_pb2.AnswerQuestionResponse]
+    """AnswerQuestion takes her yes to all or part, her no, or her later. Once."""
+    GetRefusalReceipt: _grpc.UnaryUnaryMultiCallable[_asks_pb2.GetRefusalReceiptRequest, _asks_pb2.GetRefusalReceiptResponse]
+    """GetRefusalReceipt proves that she said no, to her alone."""
+    NarrowGrant: _grpc.UnaryUnaryMultiCallable[_narrow_pb2.NarrowGrantRequest, _narrow_pb2.NarrowGrantResponse]
+    """NarrowGrant takes categories or time out of a consent, at once and for good; the rest goes on."""
     ListAgencyGrants: _grpc.UnaryUnaryMultiCallable[_consent_pb2.ListAgencyGrantsRequest, _consent_pb2.ListAgencyGrantsResponse]
     """ListAgencyGrants lists the grants of which the caller is the releasing agency."""
     AuthorizeReferral: _grpc.UnaryUnaryMultiCallable[_consent_pb2.AuthorizeReferralRequest, _consent_pb2.AuthorizeReferralResponse]
@@ -67,12 +95,62 @@ class ConsentServiceStub:
     """RecordAnswer files a signed accept, decline or withdraw, and acknowledges it."""
     ReleaseKey: _grpc.UnaryUnaryMultiCallable[_consent_pb2.ReleaseKeyRequest, _consent_pb2.ReleaseKeyResponse]
     """ReleaseKey appends DISCLOSE and returns one part's inner wrap."""
+    StopForHer: _grpc.UnaryUnaryMultiCallable[_stops_pb2.StopForHerRequest, _stops_pb2.StopForHerResponse]
+    """StopForHer records her wish to stop, as a worker heard it: at once, undoable for 72 hours."""
+    StopAsRepresentative: _grpc.UnaryUnaryMultiCallable[_stops_pb2.StopAsRepresentativeRequest, _stops_pb2.StopAsRepresentativeResponse]
+    """StopAsRepresentative is the same by somebody whom she gave a code."""
+    ResumeForHer: _grpc.UnaryUnaryMultiCallable[_stops_pb2.ResumeForHerRequest, _stops_pb2.ResumeForHerResponse]
+    """ResumeForHer undoes such a stop: two workers of the releasing agency, and her code word."""
+    ListStops: _grpc.UnaryUnaryMultiCallable[_stops_pb2.ListStopsRequest, _stops_pb2.ListStopsResponse]
+    """ListStops lists every stop, resume and wish to stop, hers and others', newest first."""
+    AddRepresentative: _grpc.UnaryUnaryMultiCallable[_stops_pb2.AddRepresentativeRequest, _stops_pb2.AddRepresentativeResponse]
+    """AddRepresentative gives somebody a code that stops for her, and does nothing else."""
+    ListRepresentatives: _grpc.UnaryUnaryMultiCallable[_stops_pb2.ListRepresentativesRequest, _stops_pb2.ListRepresentativesResponse]
+    """ListRepresentatives lists those who hold a code."""
+    RemoveRepresentative: _grpc.UnaryUnaryMultiCallable[_stops_pb2.RemoveRepresentativeRequest, _stops_pb2.RemoveRepresentativeResponse]
+    """RemoveRepresentative takes a code back."""
+    SetCodeWord: _grpc.UnaryUnaryMultiCallable[_stops_pb2.SetCodeWordRequest, _stops_pb2.SetCodeWordResponse]
+    """SetCodeWord sets the word without which no worker can resume for her."""
+    RecordGrant: _grpc.UnaryUnaryMultiCallable[_recorded_pb2.RecordGrantRequest, _recorded_pb2.RecordGrantResponse]
+    """RecordGrant files what a worker took down for her: provisional until she confirms it."""
+    SecondGrant: _grpc.UnaryUnaryMultiCallable[_recorded_pb2.SecondGrantRequest, _recorded_pb2.SecondGrantResponse]
+    """SecondGrant lets a second person stand by what was recorded."""
+    ConfirmGrant: _grpc.UnaryUnaryMultiCallable[_recorded_pb2.ConfirmGrantRequest, _recorded_pb2.ConfirmGrantResponse]
+    """ConfirmGrant is her own answer to what was recorded for her."""
+    ListConfirmations: _grpc.UnaryUnaryMultiCallable[_recorded_pb2.ListConfirmationsRequest, _recorded_pb2.ListConfirmationsResponse]
+    """ListConfirmations lists who stood by her consents beside her, and what is asked of her."""
+    SetCosign: _grpc.UnaryUnaryMultiCallable[_guardians_pb2.SetCosignRequest, _guardians_pb2.SetCosignResponse]
+    """SetCosign says whether, in the calling agency's judgement, a guardian must sign too."""
+    RegisterGuardian: _grpc.UnaryUnaryMultiCallable[_guardians_pb2.RegisterGuardianRequest, _guardians_pb2.RegisterGuardianResponse]
+    """RegisterGuardian files a guardian's own card and PIN."""
+    ExcludeGuardian: _grpc.UnaryUnaryMultiCallable[_guardians_pb2.ExcludeGuardianRequest, _guardians_pb2.ExcludeGuardianResponse]
+    """ExcludeGuardian bars a guardian of somebody whom the calling agency knows, for ever."""
+    DismissGuardian: _grpc.UnaryUnaryMultiCallable[_guardians_pb2.DismissGuardianRequest, _guardians_pb2.DismissGuardianResponse]
+    """DismissGuardian bars a guardian, by her own word."""
+    ListGuardians: _grpc.UnaryUnaryMultiCallable[_guardians_pb2.ListGuardiansRequest, _guardians_pb2.ListGuardiansResponse]
+    """ListGuardians lists who may sign for her, who was barred, and who says that somebody must."""
+    OpenGuardianSession: _grpc.UnaryUnaryMultiCallable[_guardians_pb2.OpenGuardianSessionRequest, _guardians_pb2.OpenGuardianSessionResponse]
+    """OpenGuardianSession signs a guardian in with his own card and PIN."""
+    CloseGuardianSession: _grpc.UnaryUnaryMultiCallable[_guardians_pb2.CloseGuardianSessionRequest, _guardians_pb2.CloseGuardianSessionResponse]
+    """CloseGuardianSession ends a guardian's session on the server."""
+    ListCosignRequests: _grpc.UnaryUnaryMultiCallable[_guardians_pb2.ListCosignRequestsRequest, _guardians_pb2.ListCosignRequestsResponse]
+    """ListCosignRequests lists what waits for the guardian's signature: terms alone."""
+    CosignGrant: _grpc.UnaryUnaryMultiCallable[_guardians_pb2.CosignGrantRequest, _guardians_pb2.CosignGrantResponse]
+    """CosignGrant is the guardian's signature beside her own."""
+    Explain: _grpc.UnaryUnaryMultiCallable[_explain_pb2.ExplainRequest, _explain_pb2.ExplainResponse]
+    """Explain says whether the caller could open or send something now, rule by rule."""
+    ExplainSharing: _grpc.UnaryUnaryMultiCallable[_explain_pb2.ExplainSharingRequest, _explain_pb2.ExplainSharingResponse]
+    """ExplainSharing tells her whether one kind of her information can be opened now, and why."""
     RollKeys: _grpc.UnaryUnaryMultiCallable[_consent_pb2.RollKeysRequest, _consent_pb2.RollKeysResponse]
     """RollKeys replaces the release KEK and destroys the old one. An operator command."""
     ConfirmClock: _grpc.UnaryUnaryMultiCallable[_consent_pb2.ConfirmClockRequest, _consent_pb2.ConfirmClockResponse]
     """ConfirmClock says that the clock is right after CLOCK_SUSPECT. An operator command."""
     ListEvents: _grpc.UnaryUnaryMultiCallable[_consent_pb2.ListEventsRequest, _consent_pb2.ListEventsResponse]
     """ListEvents returns consent's own event sequence to the other services."""
+    ReplayEvents: _grpc.UnaryUnaryMultiCallable[_consent_pb2.ReplayEventsRequest, _consent_pb2.ReplayEventsResponse]
+    """ReplayEvents publishes this service's events on the bus again, from a place in its sequence on.
+    Whoever applied them before does nothing. An operator command.
+    """
 
 @_typing.type_check_only
 class ConsentServiceAsyncStub(ConsentServiceStub):
@@ -105,6 +183,20 @@ class ConsentServiceAsyncStub(ConsentServiceStub):
     """ListLooks lists who looked, and who tried and was refused, newest first."""
     GetReceipt: _aio.UnaryUnaryMultiCallable[_consent_pb2.GetReceiptRequest, _consent_pb2.GetReceiptResponse]  # type: ignore[assignment]
     """GetReceipt returns the grant's secret and every leaf of it, opened and proven, to her alone."""
+    AskConsent: _aio.UnaryUnaryMultiCallable[_asks_pb2.AskConsentRequest, _asks_pb2.AskConsentResponse]  # type: ignore[assignment]
+    """AskConsent asks her for a consent. The answer and every limit are the same whether it reaches
+    anybody or not.
+    """
+    ListAsks: _aio.UnaryUnaryMultiCallable[_asks_pb2.ListAsksRequest, _asks_pb2.ListAsksResponse]  # type: ignore[assignment]
+    """ListAsks lists what the caller asked: open, given, or over. It never tells a no from a silence."""
+    ListQuestions: _aio.UnaryUnaryMultiCallable[_asks_pb2.ListQuestionsRequest, _asks_pb2.ListQuestionsResponse]  # type: ignore[assignment]
+    """ListQuestions lists what she is asked, newest first."""
+    AnswerQuestion: _aio.UnaryUnaryMultiCallable[_asks_pb2.AnswerQuestionRequest, _asks_pb2.AnswerQuestionResponse]  # type: ignore[assignment]
+    """AnswerQuestion takes her yes to all or part, her no, or her later. Once."""
+    GetRefusalReceipt: _aio.UnaryUnaryMultiCallable[_asks_pb2.GetRefusalReceiptRequest, _asks_pb2.GetRefusalReceiptResponse]  # type: ignore[assignment]
+    """GetRefusalReceipt proves that she said no, to her alone."""
+    NarrowGrant: _aio.UnaryUnaryMultiCallable[_narrow_pb2.NarrowGrantRequest, _narrow_pb2.NarrowGrantResponse]  # type: ignore[assignment]
+    """NarrowGrant takes categories or time out of a consent, at once and for good; the rest goes on."""
     ListAgencyGrants: _aio.UnaryUnaryMultiCallable[_consent_pb2.ListAgencyGrantsRequest, _consent_pb2.ListAgencyGrantsResponse]  # type: ignore[assignment]
     """ListAgencyGrants lists the grants of which the caller is the releasing agency."""
     AuthorizeReferral: _aio.UnaryUnaryMultiCallable[_consent_pb2.AuthorizeReferralRequest, _consent_pb2.AuthorizeReferralResponse]  # type: ignore[assignment]
@@ -113,12 +205,62 @@ class ConsentServiceAsyncStub(ConsentServiceStub):
     """RecordAnswer files a signed accept, decline or withdraw, and acknowledges it."""
     ReleaseKey: _aio.UnaryUnaryMultiCallable[_consent_pb2.ReleaseKeyRequest, _consent_pb2.ReleaseKeyResponse]  # type: ignore[assignment]
     """ReleaseKey appends DISCLOSE and returns one part's inner wrap."""
+    StopForHer: _aio.UnaryUnaryMultiCallable[_stops_pb2.StopForHerRequest, _stops_pb2.StopForHerResponse]  # type: ignore[assignment]
+    """StopForHer records her wish to stop, as a worker heard it: at once, undoable for 72 hours."""
+    StopAsRepresentative: _aio.UnaryUnaryMultiCallable[_stops_pb2.StopAsRepresentativeRequest, _stops_pb2.StopAsRepresentativeResponse]  # type: ignore[assignment]
+    """StopAsRepresentative is the same by somebody whom she gave a code."""
+    ResumeForHer: _aio.UnaryUnaryMultiCallable[_stops_pb2.ResumeForHerRequest, _stops_pb2.ResumeForHerResponse]  # type: ignore[assignment]
+    """ResumeForHer undoes such a stop: two workers of the releasing agency, and her code word."""
+    ListStops: _aio.UnaryUnaryMultiCallable[_stops_pb2.ListStopsRequest, _stops_pb2.ListStopsResponse]  # type: ignore[assignment]
+    """ListStops lists every stop, resume and wish to stop, hers and others', newest first."""
+    AddRepresentative: _aio.UnaryUnaryMultiCallable[_stops_pb2.AddRepresentativeRequest, _stops_pb2.AddRepresentativeResponse]  # type: ignore[assignment]
+    """AddRepresentative gives somebody a code that stops for her, and does nothing else."""
+    ListRepresentatives: _aio.UnaryUnaryMultiCallable[_stops_pb2.ListRepresentativesRequest, _stops_pb2.ListRepresentativesResponse]  # type: ignore[assignment]
+    """ListRepresentatives lists those who hold a code."""
+    RemoveRepresentative: _aio.UnaryUnaryMultiCallable[_stops_pb2.RemoveRepresentativeRequest, _stops_pb2.RemoveRepresentativeResponse]  # type: ignore[assignment]
+    """RemoveRepresentative takes a code back."""
+    SetCodeWord: _aio.UnaryUnaryMultiCallable[_stops_pb2.SetCodeWordRequest, _stops_pb2.SetCodeWordResponse]  # type: ignore[assignment]
+    """SetCodeWord sets the word without which no worker can resume for her."""
+    RecordGrant: _aio.UnaryUnaryMultiCallable[_recorded_pb2.RecordGrantRequest, _recorded_pb2.RecordGrantResponse]  # type: ignore[assignment]
+    """RecordGrant files what a worker took down for her: provisional until she confirms it."""
+    SecondGrant: _aio.UnaryUnaryMultiCallable[_recorded_pb2.SecondGrantRequest, _recorded_pb2.SecondGrantResponse]  # type: ignore[assignment]
+    """SecondGrant lets a second person stand by what was recorded."""
+    ConfirmGrant: _aio.UnaryUnaryMultiCallable[_recorded_pb2.ConfirmGrantRequest, _recorded_pb2.ConfirmGrantResponse]  # type: ignore[assignment]
+    """ConfirmGrant is her own answer to what was recorded for her."""
+    ListConfirmations: _aio.UnaryUnaryMultiCallable[_recorded_pb2.ListConfirmationsRequest, _recorded_pb2.ListConfirmationsResponse]  # type: ignore[assignment]
+    """ListConfirmations lists who stood by her consents beside her, and what is asked of her."""
+    SetCosign: _aio.UnaryUnaryMultiCallable[_guardians_pb2.SetCosignRequest, _guardians_pb2.SetCosignResponse]  # type: ignore[assignment]
+    """SetCosign says whether, in the calling agency's judgement, a guardian must sign too."""
+    RegisterGuardian: _aio.UnaryUnaryMultiCallable[_guardians_pb2.RegisterGuardianRequest, _guardians_pb2.RegisterGuardianResponse]  # type: ignore[assignment]
+    """RegisterGuardian files a guardian's own card and PIN."""
+    ExcludeGuardian: _aio.UnaryUnaryMultiCallable[_guardians_pb2.ExcludeGuardianRequest, _guardians_pb2.ExcludeGuardianResponse]  # type: ignore[assignment]
+    """ExcludeGuardian bars a guardian of somebody whom the calling agency knows, for ever."""
+    DismissGuardian: _aio.UnaryUnaryMultiCallable[_guardians_pb2.DismissGuardianRequest, _guardians_pb2.DismissGuardianResponse]  # type: ignore[assignment]
+    """DismissGuardian bars a guardian, by her own word."""
+    ListGuardians: _aio.UnaryUnaryMultiCallable[_guardians_pb2.ListGuardiansRequest, _guardians_pb2.ListGuardiansResponse]  # type: ignore[assignment]
+    """ListGuardians lists who may sign for her, who was barred, and who says that somebody must."""
+    OpenGuardianSession: _aio.UnaryUnaryMultiCallable[_guardians_pb2.OpenGuardianSessionRequest, _guardians_pb2.OpenGuardianSessionResponse]  # type: ignore[assignment]
+    """OpenGuardianSession signs a guardian in with his own card and PIN."""
+    CloseGuardianSession: _aio.UnaryUnaryMultiCallable[_guardians_pb2.CloseGuardianSessionRequest, _guardians_pb2.CloseGuardianSessionResponse]  # type: ignore[assignment]
+    """CloseGuardianSession ends a guardian's session on the server."""
+    ListCosignRequests: _aio.UnaryUnaryMultiCallable[_guardians_pb2.ListCosignRequestsRequest, _guardians_pb2.ListCosignRequestsResponse]  # type: ignore[assignment]
+    """ListCosignRequests lists what waits for the guardian's signature: terms alone."""
+    CosignGrant: _aio.UnaryUnaryMultiCallable[_guardians_pb2.CosignGrantRequest, _guardians_pb2.CosignGrantResponse]  # type: ignore[assignment]
+    """CosignGrant is the guardian's signature beside her own."""
+    Explain: _aio.UnaryUnaryMultiCallable[_explain_pb2.ExplainRequest, _explain_pb2.ExplainResponse]  # type: ignore[assignment]
+    """Explain says whether the caller could open or send something now, rule by rule."""
+    ExplainSharing: _aio.UnaryUnaryMultiCallable[_explain_pb2.ExplainSharingRequest, _explain_pb2.ExplainSharingResponse]  # type: ignore[assignment]
+    """ExplainSharing tells her whether one kind of her information can be opened now, and why."""
     RollKeys: _aio.UnaryUnaryMultiCallable[_consent_pb2.RollKeysRequest, _consent_pb2.RollKeysResponse]  # type: ignore[assignment]
     """RollKeys replaces the release KEK and destroys the old one. An operator command."""
     ConfirmClock: _aio.UnaryUnaryMultiCallable[_consent_pb2.ConfirmClockRequest, _consent_pb2.ConfirmClockResponse]  # type: ignore[assignment]
     """ConfirmClock says that the clock is right after CLOCK_SUSPECT. An operator command."""
     ListEvents: _aio.UnaryUnaryMultiCallable[_consent_pb2.ListEventsRequest, _consent_pb2.ListEventsResponse]  # type: ignore[assignment]
     """ListEvents returns consent's own event sequence to the other services."""
+    ReplayEvents: _aio.UnaryUnaryMultiCallable[_consent_pb2.ReplayEventsRequest, _consent_pb2.ReplayEventsResponse]  # type: ignore[assignment]
+    """ReplayEvents publishes this service's events on the bus again, from a place in its sequence on.
+    Whoever applied them before does nothing. An operator command.
+    """
 
 class ConsentServiceServicer(metaclass=_abc_1.ABCMeta):
     """ConsentService records what she granted, to whom, for what and until when; stops it at once; and
@@ -222,6 +364,56 @@ class ConsentServiceServicer(metaclass=_abc_1.ABCMeta):
         """GetReceipt returns the grant's secret and every leaf of it, opened and proven, to her alone."""
 
     @_abc_1.abstractmethod
+    def AskConsent(
+        self,
+        request: _asks_pb2.AskConsentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_asks_pb2.AskConsentResponse, _abc.Awaitable[_asks_pb2.AskConsentResponse]]:
+        """AskConsent asks her for a consent. The answer and every limit are the same whether it reaches
+        anybody or not.
+        """
+
+    @_abc_1.abstractmethod
+    def ListAsks(
+        self,
+        request: _asks_pb2.ListAsksRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_asks_pb2.ListAsksResponse, _abc.Awaitable[_asks_pb2.ListAsksResponse]]:
+        """ListAsks lists what the caller asked: open, given, or over. It never tells a no from a silence."""
+
+    @_abc_1.abstractmethod
+    def ListQuestions(
+        self,
+        request: _asks_pb2.ListQuestionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_asks_pb2.ListQuestionsResponse, _abc.Awaitable[_asks_pb2.ListQuestionsResponse]]:
+        """ListQuestions lists what she is asked, newest first."""
+
+    @_abc_1.abstractmethod
+    def AnswerQuestion(
+        self,
+        request: _asks_pb2.AnswerQuestionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_asks_pb2.AnswerQuestionResponse, _abc.Awaitable[_asks_pb2.AnswerQuestionResponse]]:
+        """AnswerQuestion takes her yes to all or part, her no, or her later. Once."""
+
+    @_abc_1.abstractmethod
+    def GetRefusalReceipt(
+        self,
+        request: _asks_pb2.GetRefusalReceiptRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_asks_pb2.GetRefusalReceiptResponse, _abc.Awaitable[_asks_pb2.GetRefusalReceiptResponse]]:
+        """GetRefusalReceipt proves that she said no, to her alone."""
+
+    @_abc_1.abstractmethod
+    def NarrowGrant(
+        self,
+        request: _narrow_pb2.NarrowGrantRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_narrow_pb2.NarrowGrantResponse, _abc.Awaitable[_narrow_pb2.NarrowGrantResponse]]:
+        """NarrowGrant takes categories or time out of a consent, at once and for good; the rest goes on."""
+
+    @_abc_1.abstractmethod
     def ListAgencyGrants(
         self,
         request: _consent_pb2.ListAgencyGrantsRequest,
@@ -254,6 +446,190 @@ class ConsentServiceServicer(metaclass=_abc_1.ABCMeta):
         """ReleaseKey appends DISCLOSE and returns one part's inner wrap."""
 
     @_abc_1.abstractmethod
+    def StopForHer(
+        self,
+        request: _stops_pb2.StopForHerRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_stops_pb2.StopForHerResponse, _abc.Awaitable[_stops_pb2.StopForHerResponse]]:
+        """StopForHer records her wish to stop, as a worker heard it: at once, undoable for 72 hours."""
+
+    @_abc_1.abstractmethod
+    def StopAsRepresentative(
+        self,
+        request: _stops_pb2.StopAsRepresentativeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_stops_pb2.StopAsRepresentativeResponse, _abc.Awaitable[_stops_pb2.StopAsRepresentativeResponse]]:
+        """StopAsRepresentative is the same by somebody whom she gave a code."""
+
+    @_abc_1.abstractmethod
+    def ResumeForHer(
+        self,
+        request: _stops_pb2.ResumeForHerRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_stops_pb2.ResumeForHerResponse, _abc.Awaitable[_stops_pb2.ResumeForHerResponse]]:
+        """ResumeForHer undoes such a stop: two workers of the releasing agency, and her code word."""
+
+    @_abc_1.abstractmethod
+    def ListStops(
+        self,
+        request: _stops_pb2.ListStopsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_stops_pb2.ListStopsResponse, _abc.Awaitable[_stops_pb2.ListStopsResponse]]:
+        """ListStops lists every stop, resume and wish to stop, hers and others', newest first."""
+
+    @_abc_1.abstractmethod
+    def AddRepresentative(
+        self,
+        request: _stops_pb2.AddRepresentativeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_stops_pb2.AddRepresentativeResponse, _abc.Awaitable[_stops_pb2.AddRepresentativeResponse]]:
+        """AddRepresentative gives somebody a code that stops for her, and does nothing else."""
+
+    @_abc_1.abstractmethod
+    def ListRepresentatives(
+        self,
+        request: _stops_pb2.ListRepresentativesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_stops_pb2.ListRepresentativesResponse, _abc.Awaitable[_stops_pb2.ListRepresentativesResponse]]:
+        """ListRepresentatives lists those who hold a code."""
+
+    @_abc_1.abstractmethod
+    def RemoveRepresentative(
+        self,
+        request: _stops_pb2.RemoveRepresentativeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_stops_pb2.RemoveRepresentativeResponse, _abc.Awaitable[_stops_pb2.RemoveRepresentativeResponse]]:
+        """RemoveRepresentative takes a code back."""
+
+    @_abc_1.abstractmethod
+    def SetCodeWord(
+        self,
+        request: _stops_pb2.SetCodeWordRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_stops_pb2.SetCodeWordResponse, _abc.Awaitable[_stops_pb2.SetCodeWordResponse]]:
+        """SetCodeWord sets the word without which no worker can resume for her."""
+
+    @_abc_1.abstractmethod
+    def RecordGrant(
+        self,
+        request: _recorded_pb2.RecordGrantRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_recorded_pb2.RecordGrantResponse, _abc.Awaitable[_recorded_pb2.RecordGrantResponse]]:
+        """RecordGrant files what a worker took down for her: provisional until she confirms it."""
+
+    @_abc_1.abstractmethod
+    def SecondGrant(
+        self,
+        request: _recorded_pb2.SecondGrantRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_recorded_pb2.SecondGrantResponse, _abc.Awaitable[_recorded_pb2.SecondGrantResponse]]:
+        """SecondGrant lets a second person stand by what was recorded."""
+
+    @_abc_1.abstractmethod
+    def ConfirmGrant(
+        self,
+        request: _recorded_pb2.ConfirmGrantRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_recorded_pb2.ConfirmGrantResponse, _abc.Awaitable[_recorded_pb2.ConfirmGrantResponse]]:
+        """ConfirmGrant is her own answer to what was recorded for her."""
+
+    @_abc_1.abstractmethod
+    def ListConfirmations(
+        self,
+        request: _recorded_pb2.ListConfirmationsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_recorded_pb2.ListConfirmationsResponse, _abc.Awaitable[_recorded_pb2.ListConfirmationsResponse]]:
+        """ListConfirmations lists who stood by her consents beside her, and what is asked of her."""
+
+    @_abc_1.abstractmethod
+    def SetCosign(
+        self,
+        request: _guardians_pb2.SetCosignRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_guardians_pb2.SetCosignResponse, _abc.Awaitable[_guardians_pb2.SetCosignResponse]]:
+        """SetCosign says whether, in the calling agency's judgement, a guardian must sign too."""
+
+    @_abc_1.abstractmethod
+    def RegisterGuardian(
+        self,
+        request: _guardians_pb2.RegisterGuardianRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_guardians_pb2.RegisterGuardianResponse, _abc.Awaitable[_guardians_pb2.RegisterGuardianResponse]]:
+        """RegisterGuardian files a guardian's own card and PIN."""
+
+    @_abc_1.abstractmethod
+    def ExcludeGuardian(
+        self,
+        request: _guardians_pb2.ExcludeGuardianRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_guardians_pb2.ExcludeGuardianResponse, _abc.Awaitable[_guardians_pb2.ExcludeGuardianResponse]]:
+        """ExcludeGuardian bars a guardian of somebody whom the calling agency knows, for ever."""
+
+    @_abc_1.abstractmethod
+    def DismissGuardian(
+        self,
+        request: _guardians_pb2.DismissGuardianRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_guardians_pb2.DismissGuardianResponse, _abc.Awaitable[_guardians_pb2.DismissGuardianResponse]]:
+        """DismissGuardian bars a guardian, by her own word."""
+
+    @_abc_1.abstractmethod
+    def ListGuardians(
+        self,
+        request: _guardians_pb2.ListGuardiansRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_guardians_pb2.ListGuardiansResponse, _abc.Awaitable[_guardians_pb2.ListGuardiansResponse]]:
+        """ListGuardians lists who may sign for her, who was barred, and who says that somebody must."""
+
+    @_abc_1.abstractmethod
+    def OpenGuardianSession(
+        self,
+        request: _guardians_pb2.OpenGuardianSessionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_guardians_pb2.OpenGuardianSessionResponse, _abc.Awaitable[_guardians_pb2.OpenGuardianSessionResponse]]:
+        """OpenGuardianSession signs a guardian in with his own card and PIN."""
+
+    @_abc_1.abstractmethod
+    def CloseGuardianSession(
+        self,
+        request: _guardians_pb2.CloseGuardianSessionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_guardians_pb2.CloseGuardianSessionResponse, _abc.Awaitable[_guardians_pb2.CloseGuardianSessionResponse]]:
+        """CloseGuardianSession ends a guardian's session on the server."""
+
+    @_abc_1.abstractmethod
+    def ListCosignRequests(
+        self,
+        request: _guardians_pb2.ListCosignRequestsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_guardians_pb2.ListCosignRequestsResponse, _abc.Awaitable[_guardians_pb2.ListCosignRequestsResponse]]:
+        """ListCosignRequests lists what waits for the guardian's signature: terms alone."""
+
+    @_abc_1.abstractmethod
+    def CosignGrant(
+        self,
+        request: _guardians_pb2.CosignGrantRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_guardians_pb2.CosignGrantResponse, _abc.Awaitable[_guardians_pb2.CosignGrantResponse]]:
+        """CosignGrant is the guardian's signature beside her own."""
+
+    @_abc_1.abstractmethod
+    def Explain(
+        self,
+        request: _explain_pb2.ExplainRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_explain_pb2.ExplainResponse, _abc.Awaitable[_explain_pb2.ExplainResponse]]:
+        """Explain says whether the caller could open or send something now, rule by rule."""
+
+    @_abc_1.abstractmethod
+    def ExplainSharing(
+        self,
+        request: _explain_pb2.ExplainSharingRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_explain_pb2.ExplainSharingResponse, _abc.Awaitable[_explain_pb2.ExplainSharingResponse]]:
+        """ExplainSharing tells her whether one kind of her information can be opened now, and why."""
+
+    @_abc_1.abstractmethod
     def RollKeys(
         self,
         request: _consent_pb2.RollKeysRequest,
@@ -276,5 +652,15 @@ class ConsentServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_consent_pb2.ListEventsResponse, _abc.Awaitable[_consent_pb2.ListEventsResponse]]:
         """ListEvents returns consent's own event sequence to the other services."""
+
+    @_abc_1.abstractmethod
+    def ReplayEvents(
+        self,
+        request: _consent_pb2.ReplayEventsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_consent_pb2.ReplayEventsResponse, _abc.Awaitable[_consent_pb2.ReplayEventsResponse]]:
+        """ReplayEvents publishes this service's events on the bus again, from a place in its sequence on.
+        Whoever applied them before does nothing. An operator command.
+        """
 
 def add_ConsentServiceServicer_to_server(servicer: ConsentServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n safehand/consent/v1/ledger.proto\x12\x13safehand.consent.v1\x1a\x1b\x62uf/validate/validate.proto\"Q\n\x07Receipt\x12\r\n\x05index\x18\x01 \x01(\x03\x12\x0c\n\x04leaf\x18\x02 \x01(\x0c\x12\r\n\x05proof\x18\x03 \x01(\t\x12\x0c\n\x04salt\x18\x04 \x01(\x0c\x12\x0c\n\x04\x62ody\x18\x05 \x01(\x0c\"h\n\x10\x41ppendKeyRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1a\n\x06record\x18\x02 \x01(\x0c\x42\n\xbaH\x07z\x05\x10\x01\x18\x80@\x12\x1a\n\tsignature\x18\x03 \x01(\x0c\x42\x07\xbaH\x04z\x02h@\"B\n\x11\x41ppendKeyResponse\x12-\n\x07receipt\x18\x01 \x01(\x0b\x32\x1c.safehand.consent.v1.Receipt\"\x16\n\x14GetCheckpointRequest\"+\n\x15GetCheckpointResponse\x12\x12\n\ncheckpoint\x18\x01 \x01(\t\"e\n\x11ListLeavesRequest\x12\x16\n\x05start\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12\x1a\n\tpage_size\x18\x02 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\"`\n\x12ListLeavesResponse\x12\r\n\x05start\x18\x01 \x01(\x03\x12\x0e\n\x06leaves\x18\x02 \x03(\x0c\x12\x12\n\ncheckpoint\x18\x03 \x01(\t\x12\x17\n\x0fnext_page_token\x18\x04 \x01(\t\"R\n\x1aGetConsistencyProofRequest\x12\x1a\n\tfrom_size\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x01\x12\x18\n\x07to_size\x18\x02 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x01\"-\n\x1bGetConsistencyProofResponse\x12\x0e\n\x06hashes\x18\x01 \x03(\x0c\x32\xac\x03\n\rLedgerService\x12Z\n\tAppendKey\x12%.safehand.consent.v1.AppendKeyRequest\x1a&.safehand.consent.v1.AppendKeyResponse\x12\x66\n\rGetCheckpoint\x12).safehand.consent.v1.GetCheckpointRequest\x1a*.safehand.consent.v1.GetCheckpointResponse\x12]\n\nListLeaves\x12&.safehand.consent.v1.ListLeavesRequest\x1a\'.safehand.consent.v1.ListLeavesResponse\x12x\n\x13GetConsistencyProof\x12/.safehand.consent.v1.GetConsistencyProofRequest\x1a\x30.safehand.consent.v1.GetConsistencyProofResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n safehand/consent/v1/ledger.proto\x12\x13safehand.consent.v1\x1a\x1b\x62uf/validate/validate.proto\"Q\n\x07Receipt\x12\r\n\x05index\x18\x01 \x01(\x03\x12\x0c\n\x04leaf\x18\x02 \x01(\x0c\x12\r\n\x05proof\x18\x03 \x01(\t\x12\x0c\n\x04salt\x18\x04 \x01(\x0c\x12\x0c\n\x04\x62ody\x18\x05 \x01(\x0c\"h\n\x10\x41ppendKeyRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1a\n\x06record\x18\x02 \x01(\x0c\x42\n\xbaH\x07z\x05\x10\x01\x18\x80@\x12\x1a\n\tsignature\x18\x03 \x01(\x0c\x42\x07\xbaH\x04z\x02h@\"B\n\x11\x41ppendKeyResponse\x12-\n\x07receipt\x18\x01 \x01(\x0b\x32\x1c.safehand.consent.v1.Receipt\"\x16\n\x14GetCheckpointRequest\"+\n\x15GetCheckpointResponse\x12\x12\n\ncheckpoint\x18\x01 \x01(\t\"e\n\x11ListLeavesRequest\x12\x16\n\x05start\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12\x1a\n\tpage_size\x18\x02 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\"`\n\x12ListLeavesResponse\x12\r\n\x05start\x18\x01 \x01(\x03\x12\x0e\n\x06leaves\x18\x02 \x03(\x0c\x12\x12\n\ncheckpoint\x18\x03 \x01(\t\x12\x17\n\x0fnext_page_token\x18\x04 \x01(\t\"R\n\x1aGetConsistencyProofRequest\x12\x1a\n\tfrom_size\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x01\x12\x18\n\x07to_size\x18\x02 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x01\"-\n\x1bGetConsistencyProofResponse\x12\x0e\n\x06hashes\x18\x01 \x03(\x0c\"+\n\x10\x43heckCodeRequest\x12\x17\n\x04\x63ode\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x08\x18 \"C\n\x11\x43heckCodeResponse\x12.\n\x08receipts\x18\x01 \x03(\x0b\x32\x1c.safehand.consent.v1.Receipt2\x88\x04\n\rLedgerService\x12Z\n\tAppendKey\x12%.safehand.consent.v1.AppendKeyRequest\x1a&.safehand.consent.v1.AppendKeyResponse\x12\x66\n\rGetCheckpoint\x12).safehand.consent.v1.GetCheckpointRequest\x1a*.safehand.consent.v1.GetCheckpointResponse\x12]\n\nListLeaves\x12&.safehand.consent.v1.ListLeavesRequest\x1a\'.safehand.consent.v1.ListLeavesResponse\x12x\n\x13GetConsistencyProof\x12/.safehand.consent.v1.GetConsistencyProofRequest\x1a\x30.safehand.consent.v1.GetConsistencyProofResponse\x12Z\n\tCheckCode\x12%.safehand.consent.v1.CheckCodeRequest\x1a&.safehand.consent.v1.CheckCodeResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -48,6 +48,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETCONSISTENCYPROOFREQUEST'].fields_by_name['from_size']._serialized_options = b'\272H\004\"\002(\001'
   _globals['_GETCONSISTENCYPROOFREQUEST'].fields_by_name['to_size']._loaded_options = None
   _globals['_GETCONSISTENCYPROOFREQUEST'].fields_by_name['to_size']._serialized_options = b'\272H\004\"\002(\001'
+  _globals['_CHECKCODEREQUEST'].fields_by_name['code']._loaded_options = None
+  _globals['_CHECKCODEREQUEST'].fields_by_name['code']._serialized_options = b'\272H\006r\004\020\010\030 '
   _globals['_RECEIPT']._serialized_start=86
   _globals['_RECEIPT']._serialized_end=167
   _globals['_APPENDKEYREQUEST']._serialized_start=169
@@ -66,6 +68,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETCONSISTENCYPROOFREQUEST']._serialized_end=695
   _globals['_GETCONSISTENCYPROOFRESPONSE']._serialized_start=697
   _globals['_GETCONSISTENCYPROOFRESPONSE']._serialized_end=742
-  _globals['_LEDGERSERVICE']._serialized_start=745
-  _globals['_LEDGERSERVICE']._serialized_end=1173
+  _globals['_CHECKCODEREQUEST']._serialized_start=744
+  _globals['_CHECKCODEREQUEST']._serialized_end=787
+  _globals['_CHECKCODERESPONSE']._serialized_start=789
+  _globals['_CHECKCODERESPONSE']._serialized_end=856
+  _globals['_LEDGERSERVICE']._serialized_start=859
+  _globals['_LEDGERSERVICE']._serialized_end=1379
 # @@protoc_insertion_point(module_scope)

@@ -55,6 +55,11 @@ class LedgerServiceStub:
                 request_serializer=safehand_dot_consent_dot_v1_dot_ledger__pb2.GetConsistencyProofRequest.SerializeToString,
                 response_deserializer=safehand_dot_consent_dot_v1_dot_ledger__pb2.GetConsistencyProofResponse.FromString,
                 _registered_method=True)
+        self.CheckCode = channel.unary_unary(
+                '/safehand.consent.v1.LedgerService/CheckCode',
+                request_serializer=safehand_dot_consent_dot_v1_dot_ledger__pb2.CheckCodeRequest.SerializeToString,
+                response_deserializer=safehand_dot_consent_dot_v1_dot_ledger__pb2.CheckCodeResponse.FromString,
+                _registered_method=True)
 
 
 class LedgerServiceServicer:
@@ -89,6 +94,13 @@ class LedgerServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CheckCode(self, request, context):
+        """CheckCode finds the entry that a check code names, and proves it. It says nothing about anybody.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_LedgerServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -111,6 +123,11 @@ def add_LedgerServiceServicer_to_server(servicer, server):
                     servicer.GetConsistencyProof,
                     request_deserializer=safehand_dot_consent_dot_v1_dot_ledger__pb2.GetConsistencyProofRequest.FromString,
                     response_serializer=safehand_dot_consent_dot_v1_dot_ledger__pb2.GetConsistencyProofResponse.SerializeToString,
+            ),
+            'CheckCode': grpc.unary_unary_rpc_method_handler(
+                    servicer.CheckCode,
+                    request_deserializer=safehand_dot_consent_dot_v1_dot_ledger__pb2.CheckCodeRequest.FromString,
+                    response_serializer=safehand_dot_consent_dot_v1_dot_ledger__pb2.CheckCodeResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -222,6 +239,33 @@ class LedgerService:
             '/safehand.consent.v1.LedgerService/GetConsistencyProof',
             safehand_dot_consent_dot_v1_dot_ledger__pb2.GetConsistencyProofRequest.SerializeToString,
             safehand_dot_consent_dot_v1_dot_ledger__pb2.GetConsistencyProofResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CheckCode(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/safehand.consent.v1.LedgerService/CheckCode',
+            safehand_dot_consent_dot_v1_dot_ledger__pb2.CheckCodeRequest.SerializeToString,
+            safehand_dot_consent_dot_v1_dot_ledger__pb2.CheckCodeResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -41,6 +41,8 @@ class LedgerServiceStub:
     """ListLeaves returns leaves in order: without all of them nobody can check an absence."""
     GetConsistencyProof: _grpc.UnaryUnaryMultiCallable[_ledger_pb2.GetConsistencyProofRequest, _ledger_pb2.GetConsistencyProofResponse]
     """GetConsistencyProof proves that one tree size continues another."""
+    CheckCode: _grpc.UnaryUnaryMultiCallable[_ledger_pb2.CheckCodeRequest, _ledger_pb2.CheckCodeResponse]
+    """CheckCode finds the entry that a check code names, and proves it. It says nothing about anybody."""
 
 @_typing.type_check_only
 class LedgerServiceAsyncStub(LedgerServiceStub):
@@ -55,6 +57,8 @@ class LedgerServiceAsyncStub(LedgerServiceStub):
     """ListLeaves returns leaves in order: without all of them nobody can check an absence."""
     GetConsistencyProof: _aio.UnaryUnaryMultiCallable[_ledger_pb2.GetConsistencyProofRequest, _ledger_pb2.GetConsistencyProofResponse]  # type: ignore[assignment]
     """GetConsistencyProof proves that one tree size continues another."""
+    CheckCode: _aio.UnaryUnaryMultiCallable[_ledger_pb2.CheckCodeRequest, _ledger_pb2.CheckCodeResponse]  # type: ignore[assignment]
+    """CheckCode finds the entry that a check code names, and proves it. It says nothing about anybody."""
 
 class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
     """LedgerService serves the append-only signed ledger: proofs for everyone who may read leaves."""
@@ -90,5 +94,13 @@ class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_ledger_pb2.GetConsistencyProofResponse, _abc.Awaitable[_ledger_pb2.GetConsistencyProofResponse]]:
         """GetConsistencyProof proves that one tree size continues another."""
+
+    @_abc_1.abstractmethod
+    def CheckCode(
+        self,
+        request: _ledger_pb2.CheckCodeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ledger_pb2.CheckCodeResponse, _abc.Awaitable[_ledger_pb2.CheckCodeResponse]]:
+        """CheckCode finds the entry that a check code names, and proves it. It says nothing about anybody."""
 
 def add_LedgerServiceServicer_to_server(servicer: LedgerServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -25,15 +25,15 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fsafehand/events/v1/events.proto\x12\x12safehand.events.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa0\x01\n\x05\x45vent\x12\n\n\x02id\x18\x01 \x01(\t\x12+\n\x04type\x18\x02 \x01(\x0e\x32\x1d.safehand.events.v1.EventType\x12(\n\x04time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08sequence\x18\x04 \x01(\x03\x12\x10\n\x08\x61udience\x18\x05 \x01(\t\x12\x10\n\x08resource\x18\x06 \x01(\t*\xed\x03\n\tEventType\x12\x1a\n\x16\x45VENT_TYPE_UNSPECIFIED\x10\x00\x12\x1e\n\x1a\x45VENT_TYPE_CONSENT_GRANTED\x10\x01\x12\x1c\n\x18\x45VENT_TYPE_CONSENT_ENDED\x10\x02\x12\x1e\n\x1a\x45VENT_TYPE_CONSENT_RESUMED\x10\x03\x12 \n\x1c\x45VENT_TYPE_CONSENT_DISCLOSED\x10\x04\x12\x1f\n\x1b\x45VENT_TYPE_REFERRAL_CREATED\x10\n\x12!\n\x1d\x45VENT_TYPE_REFERRAL_DELIVERED\x10\x0b\x12$\n EVENT_TYPE_REFERRAL_ACKNOWLEDGED\x10\x0c\x12 \n\x1c\x45VENT_TYPE_REFERRAL_ACCEPTED\x10\r\x12 \n\x1c\x45VENT_TYPE_REFERRAL_DECLINED\x10\x0e\x12!\n\x1d\x45VENT_TYPE_REFERRAL_WITHDRAWN\x10\x0f\x12!\n\x1d\x45VENT_TYPE_REFERRAL_COMPLETED\x10\x10\x12\'\n#EVENT_TYPE_REFERRAL_SHARING_STOPPED\x10\x11\x12\'\n#EVENT_TYPE_REFERRAL_SHARING_RESUMED\x10\x12\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fsafehand/events/v1/events.proto\x12\x12safehand.events.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xaf\x01\n\x05\x45vent\x12\n\n\x02id\x18\x01 \x01(\t\x12+\n\x04type\x18\x02 \x01(\x0e\x32\x1d.safehand.events.v1.EventType\x12(\n\x04time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08sequence\x18\x04 \x01(\x03\x12\x10\n\x08\x61udience\x18\x05 \x01(\t\x12\x10\n\x08resource\x18\x06 \x01(\t\x12\r\n\x05trace\x18\x07 \x01(\t*\xf8\x04\n\tEventType\x12\x1a\n\x16\x45VENT_TYPE_UNSPECIFIED\x10\x00\x12\x1e\n\x1a\x45VENT_TYPE_CONSENT_GRANTED\x10\x01\x12\x1c\n\x18\x45VENT_TYPE_CONSENT_ENDED\x10\x02\x12\x1e\n\x1a\x45VENT_TYPE_CONSENT_RESUMED\x10\x03\x12 \n\x1c\x45VENT_TYPE_CONSENT_DISCLOSED\x10\x04\x12\x1f\n\x1b\x45VENT_TYPE_CONSENT_NARROWED\x10\x05\x12 \n\x1c\x45VENT_TYPE_CONSENT_CONFIRMED\x10\x08\x12\x1f\n\x1b\x45VENT_TYPE_REFERRAL_CREATED\x10\n\x12!\n\x1d\x45VENT_TYPE_REFERRAL_DELIVERED\x10\x0b\x12$\n EVENT_TYPE_REFERRAL_ACKNOWLEDGED\x10\x0c\x12 \n\x1c\x45VENT_TYPE_REFERRAL_ACCEPTED\x10\r\x12 \n\x1c\x45VENT_TYPE_REFERRAL_DECLINED\x10\x0e\x12!\n\x1d\x45VENT_TYPE_REFERRAL_WITHDRAWN\x10\x0f\x12!\n\x1d\x45VENT_TYPE_REFERRAL_COMPLETED\x10\x10\x12\'\n#EVENT_TYPE_REFERRAL_SHARING_STOPPED\x10\x11\x12\'\n#EVENT_TYPE_REFERRAL_SHARING_RESUMED\x10\x12\x12 \n\x1c\x45VENT_TYPE_REFERRAL_RESEALED\x10\x13\x12$\n EVENT_TYPE_REFERRAL_RESEAL_ASKED\x10\x14\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'safehand.events.v1.events_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_EVENTTYPE']._serialized_start=252
-  _globals['_EVENTTYPE']._serialized_end=745
+  _globals['_EVENTTYPE']._serialized_start=267
+  _globals['_EVENTTYPE']._serialized_end=899
   _globals['_EVENT']._serialized_start=89
-  _globals['_EVENT']._serialized_end=249
+  _globals['_EVENT']._serialized_end=264
 # @@protoc_insertion_point(module_scope)

@@ -38,6 +38,14 @@ class _EventTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_EventType.V
     """A part was or may have been opened. Resource: referrals/{referral}.
     Audience: the releasing agency, referral.
     """
+    EVENT_TYPE_CONSENT_NARROWED: _EventType.ValueType  # 5
+    """She took something out of a consent, for good; what is left goes on. Resource: grants/{grant}.
+    Audience: both agencies, referral.
+    """
+    EVENT_TYPE_CONSENT_CONFIRMED: _EventType.ValueType  # 8
+    """What had to be confirmed or signed under a consent was: more may be sent. It does not say by
+    whom. Resource: grants/{grant}. Audience: the releasing agency, referral.
+    """
     EVENT_TYPE_REFERRAL_CREATED: _EventType.ValueType  # 10
     """A referral arrived for the recipient. Resource: referrals/{referral}. Audience: recipient."""
     EVENT_TYPE_REFERRAL_DELIVERED: _EventType.ValueType  # 11
@@ -56,6 +64,12 @@ class _EventTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_EventType.V
     """Sharing under the referral's consent stopped; state, place and dates stay. Audience: both."""
     EVENT_TYPE_REFERRAL_SHARING_RESUMED: _EventType.ValueType  # 18
     """Sharing is live again. Audience: both."""
+    EVENT_TYPE_REFERRAL_RESEALED: _EventType.ValueType  # 19
+    """The sender sealed it again: fetch the new parts; state, place and dates stay. Audience:
+    recipient.
+    """
+    EVENT_TYPE_REFERRAL_RESEAL_ASKED: _EventType.ValueType  # 20
+    """The recipient cannot open it any more and asks for new parts. Audience: sender."""
 
 class EventType(_EventType, metaclass=_EventTypeEnumTypeWrapper):
     """EventType is what happened, and nothing about whom. The NATS subject is
@@ -77,6 +91,14 @@ EVENT_TYPE_CONSENT_DISCLOSED: EventType.ValueType  # 4
 """A part was or may have been opened. Resource: referrals/{referral}.
 Audience: the releasing agency, referral.
 """
+EVENT_TYPE_CONSENT_NARROWED: EventType.ValueType  # 5
+"""She took something out of a consent, for good; what is left goes on. Resource: grants/{grant}.
+Audience: both agencies, referral.
+"""
+EVENT_TYPE_CONSENT_CONFIRMED: EventType.ValueType  # 8
+"""What had to be confirmed or signed under a consent was: more may be sent. It does not say by
+whom. Resource: grants/{grant}. Audience: the releasing agency, referral.
+"""
 EVENT_TYPE_REFERRAL_CREATED: EventType.ValueType  # 10
 """A referral arrived for the recipient. Resource: referrals/{referral}. Audience: recipient."""
 EVENT_TYPE_REFERRAL_DELIVERED: EventType.ValueType  # 11
@@ -95,6 +117,12 @@ EVENT_TYPE_REFERRAL_SHARING_STOPPED: EventType.ValueType  # 17
 """Sharing under the referral's consent stopped; state, place and dates stay. Audience: both."""
 EVENT_TYPE_REFERRAL_SHARING_RESUMED: EventType.ValueType  # 18
 """Sharing is live again. Audience: both."""
+EVENT_TYPE_REFERRAL_RESEALED: EventType.ValueType  # 19
+"""The sender sealed it again: fetch the new parts; state, place and dates stay. Audience:
+recipient.
+"""
+EVENT_TYPE_REFERRAL_RESEAL_ASKED: EventType.ValueType  # 20
+"""The recipient cannot open it any more and asks for new parts. Audience: sender."""
 Global___EventType: _TypeAlias = EventType  # noqa: Y015
 
 @_typing.final
@@ -109,6 +137,7 @@ class Event(_message.Message):
     SEQUENCE_FIELD_NUMBER: _builtins.int
     AUDIENCE_FIELD_NUMBER: _builtins.int
     RESOURCE_FIELD_NUMBER: _builtins.int
+    TRACE_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Unique id, "<source>:<sequence>": the same event delivered again has the same id."""
     type: Global___EventType.ValueType
@@ -119,6 +148,10 @@ class Event(_message.Message):
     """Whom it is for: "agency/{id}" or "service/{name}"."""
     resource: _builtins.str
     """What to ask for, e.g. "referrals/{referral}"."""
+    trace: _builtins.str
+    """The trace of the act that made it true (W3C traceparent): two random numbers. Only between the
+    services, and only while tracing is switched on; an agency never gets one.
+    """
     @_builtins.property
     def time(self) -> _timestamp_pb2.Timestamp:
         """When it happened."""
@@ -132,10 +165,11 @@ class Event(_message.Message):
         sequence: _builtins.int = ...,
         audience: _builtins.str = ...,
         resource: _builtins.str = ...,
+        trace: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["time", b"time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audience", b"audience", "id", b"id", "resource", b"resource", "sequence", b"sequence", "time", b"time", "type", b"type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audience", b"audience", "id", b"id", "resource", b"resource", "sequence", b"sequence", "time", b"time", "trace", b"trace", "type", b"type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

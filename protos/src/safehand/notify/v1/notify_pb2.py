@@ -23,10 +23,11 @@ _sym_db = _symbol_database.Default()
 
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from safehand.events.v1 import events_pb2 as safehand_dot_events_dot_v1_dot_events__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fsafehand/notify/v1/notify.proto\x12\x12safehand.notify.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fsafehand/events/v1/events.proto\"D\n\x08\x44\x65livery\x12\x0e\n\x06\x63ursor\x18\x01 \x01(\x03\x12(\n\x05\x65vent\x18\x02 \x01(\x0b\x32\x19.safehand.events.v1.Event\"\'\n\rFollowRequest\x12\x16\n\x05\x61\x66ter\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\"@\n\x0e\x46ollowResponse\x12.\n\x08\x64\x65livery\x18\x01 \x01(\x0b\x32\x1c.safehand.notify.v1.Delivery\"i\n\x15ListDeliveriesRequest\x12\x16\n\x05\x61\x66ter\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12\x1a\n\tpage_size\x18\x02 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\"c\n\x16ListDeliveriesResponse\x12\x30\n\ndeliveries\x18\x01 \x03(\x0b\x32\x1c.safehand.notify.v1.Delivery\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xcb\x01\n\rNotifyService\x12Q\n\x06\x46ollow\x12!.safehand.notify.v1.FollowRequest\x1a\".safehand.notify.v1.FollowResponse0\x01\x12g\n\x0eListDeliveries\x12).safehand.notify.v1.ListDeliveriesRequest\x1a*.safehand.notify.v1.ListDeliveriesResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fsafehand/notify/v1/notify.proto\x12\x12safehand.notify.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fsafehand/events/v1/events.proto\"D\n\x08\x44\x65livery\x12\x0e\n\x06\x63ursor\x18\x01 \x01(\x03\x12(\n\x05\x65vent\x18\x02 \x01(\x0b\x32\x19.safehand.events.v1.Event\"\'\n\rFollowRequest\x12\x16\n\x05\x61\x66ter\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\"@\n\x0e\x46ollowResponse\x12.\n\x08\x64\x65livery\x18\x01 \x01(\x0b\x32\x1c.safehand.notify.v1.Delivery\"i\n\x15ListDeliveriesRequest\x12\x16\n\x05\x61\x66ter\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12\x1a\n\tpage_size\x18\x02 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\"c\n\x16ListDeliveriesResponse\x12\x30\n\ndeliveries\x18\x01 \x03(\x0b\x32\x1c.safehand.notify.v1.Delivery\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"T\n\x1c\x41\x63knowledgeDeliveriesRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x16\n\x05up_to\x18\x02 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x01\"5\n\x1d\x41\x63knowledgeDeliveriesResponse\x12\x14\n\x0c\x61\x63knowledged\x18\x01 \x01(\x03\"\x18\n\x16GetWaitingStopsRequest\"Y\n\x0cWaitingStops\x12\x0e\n\x06\x61gency\x18\x01 \x01(\t\x12\r\n\x05stops\x18\x02 \x01(\x03\x12*\n\x06oldest\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"M\n\x17GetWaitingStopsResponse\x12\x32\n\x08\x61gencies\x18\x01 \x03(\x0b\x32 .safehand.notify.v1.WaitingStops\"\x8c\x02\n\nDeadLetter\x12\x0e\n\x06letter\x18\x01 \x01(\x03\x12\x32\n\x05state\x18\x02 \x01(\x0e\x32#.safehand.notify.v1.DeadLetterState\x12\x0e\n\x06source\x18\x03 \x01(\t\x12\x17\n\x0fstream_sequence\x18\x04 \x01(\x03\x12\r\n\x05\x65rror\x18\x05 \x01(\t\x12\x10\n\x08\x61ttempts\x18\x06 \x01(\x05\x12(\n\x04time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12(\n\x05\x65vent\x18\x08 \x01(\x0b\x32\x19.safehand.events.v1.Event\x12\x0c\n\x04size\x18\t \x01(\x03\x12\x0e\n\x06sha256\x18\n \x01(\t\"R\n\x16ListDeadLettersRequest\x12\x1a\n\tpage_size\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\"q\n\x17ListDeadLettersResponse\x12/\n\x07letters\x18\x01 \x03(\x0b\x32\x1e.safehand.notify.v1.DeadLetter\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x0c\n\x04open\x18\x03 \x01(\x03\"/\n\x14GetDeadLetterRequest\x12\x17\n\x06letter\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x01\"G\n\x15GetDeadLetterResponse\x12.\n\x06letter\x18\x01 \x01(\x0b\x32\x1e.safehand.notify.v1.DeadLetter\"Y\n\x18ReplayDeadLettersRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1f\n\x07numbers\x18\x02 \x03(\x03\x42\x0e\xbaH\x0b\x92\x01\x08\x10@\"\x04\"\x02(\x01\"L\n\x19ReplayDeadLettersResponse\x12/\n\x07letters\x18\x01 \x03(\x0b\x32\x1e.safehand.notify.v1.DeadLetter*\x8d\x01\n\x0f\x44\x65\x61\x64LetterState\x12!\n\x1d\x44\x45\x41\x44_LETTER_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x44\x45\x41\x44_LETTER_STATE_OPEN\x10\x01\x12\x1d\n\x19\x44\x45\x41\x44_LETTER_STATE_APPLIED\x10\x02\x12\x1c\n\x18\x44\x45\x41\x44_LETTER_STATE_CLOSED\x10\x03\x32\xf9\x05\n\rNotifyService\x12Q\n\x06\x46ollow\x12!.safehand.notify.v1.FollowRequest\x1a\".safehand.notify.v1.FollowResponse0\x01\x12g\n\x0eListDeliveries\x12).safehand.notify.v1.ListDeliveriesRequest\x1a*.safehand.notify.v1.ListDeliveriesResponse\x12|\n\x15\x41\x63knowledgeDeliveries\x12\x30.safehand.notify.v1.AcknowledgeDeliveriesRequest\x1a\x31.safehand.notify.v1.AcknowledgeDeliveriesResponse\x12j\n\x0fGetWaitingStops\x12*.safehand.notify.v1.GetWaitingStopsRequest\x1a+.safehand.notify.v1.GetWaitingStopsResponse\x12j\n\x0fListDeadLetters\x12*.safehand.notify.v1.ListDeadLettersRequest\x1a+.safehand.notify.v1.ListDeadLettersResponse\x12\x64\n\rGetDeadLetter\x12(.safehand.notify.v1.GetDeadLetterRequest\x1a).safehand.notify.v1.GetDeadLetterResponse\x12p\n\x11ReplayDeadLetters\x12,.safehand.notify.v1.ReplayDeadLettersRequest\x1a-.safehand.notify.v1.ReplayDeadLettersResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,16 +42,56 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTDELIVERIESREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\004\032\002(\000'
   _globals['_LISTDELIVERIESREQUEST'].fields_by_name['page_token']._loaded_options = None
   _globals['_LISTDELIVERIESREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003\030\200\004'
-  _globals['_DELIVERY']._serialized_start=117
-  _globals['_DELIVERY']._serialized_end=185
-  _globals['_FOLLOWREQUEST']._serialized_start=187
-  _globals['_FOLLOWREQUEST']._serialized_end=226
-  _globals['_FOLLOWRESPONSE']._serialized_start=228
-  _globals['_FOLLOWRESPONSE']._serialized_end=292
-  _globals['_LISTDELIVERIESREQUEST']._serialized_start=294
-  _globals['_LISTDELIVERIESREQUEST']._serialized_end=399
-  _globals['_LISTDELIVERIESRESPONSE']._serialized_start=401
-  _globals['_LISTDELIVERIESRESPONSE']._serialized_end=500
-  _globals['_NOTIFYSERVICE']._serialized_start=503
-  _globals['_NOTIFYSERVICE']._serialized_end=706
+  _globals['_ACKNOWLEDGEDELIVERIESREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_ACKNOWLEDGEDELIVERIESREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_ACKNOWLEDGEDELIVERIESREQUEST'].fields_by_name['up_to']._loaded_options = None
+  _globals['_ACKNOWLEDGEDELIVERIESREQUEST'].fields_by_name['up_to']._serialized_options = b'\272H\004\"\002(\001'
+  _globals['_LISTDEADLETTERSREQUEST'].fields_by_name['page_size']._loaded_options = None
+  _globals['_LISTDEADLETTERSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\004\032\002(\000'
+  _globals['_LISTDEADLETTERSREQUEST'].fields_by_name['page_token']._loaded_options = None
+  _globals['_LISTDEADLETTERSREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003\030\200\004'
+  _globals['_GETDEADLETTERREQUEST'].fields_by_name['letter']._loaded_options = None
+  _globals['_GETDEADLETTERREQUEST'].fields_by_name['letter']._serialized_options = b'\272H\004\"\002(\001'
+  _globals['_REPLAYDEADLETTERSREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_REPLAYDEADLETTERSREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_REPLAYDEADLETTERSREQUEST'].fields_by_name['numbers']._loaded_options = None
+  _globals['_REPLAYDEADLETTERSREQUEST'].fields_by_name['numbers']._serialized_options = b'\272H\013\222\001\010\020@\"\004\"\002(\001'
+  _globals['_DEADLETTERSTATE']._serialized_start=1634
+  _globals['_DEADLETTERSTATE']._serialized_end=1775
+  _globals['_DELIVERY']._serialized_start=150
+  _globals['_DELIVERY']._serialized_end=218
+  _globals['_FOLLOWREQUEST']._serialized_start=220
+  _globals['_FOLLOWREQUEST']._serialized_end=259
+  _globals['_FOLLOWRESPONSE']._serialized_start=261
+  _globals['_FOLLOWRESPONSE']._serialized_end=325
+  _globals['_LISTDELIVERIESREQUEST']._serialized_start=327
+  _globals['_LISTDELIVERIESREQUEST']._serialized_end=432
+  _globals['_LISTDELIVERIESRESPONSE']._serialized_start=434
+  _globals['_LISTDELIVERIESRESPONSE']._serialized_end=533
+  _globals['_ACKNOWLEDGEDELIVERIESREQUEST']._serialized_start=535
+  _globals['_ACKNOWLEDGEDELIVERIESREQUEST']._serialized_end=619
+  _globals['_ACKNOWLEDGEDELIVERIESRESPONSE']._serialized_start=621
+  _globals['_ACKNOWLEDGEDELIVERIESRESPONSE']._serialized_end=674
+  _globals['_GETWAITINGSTOPSREQUEST']._serialized_start=676
+  _globals['_GETWAITINGSTOPSREQUEST']._serialized_end=700
+  _globals['_WAITINGSTOPS']._serialized_start=702
+  _globals['_WAITINGSTOPS']._serialized_end=791
+  _globals['_GETWAITINGSTOPSRESPONSE']._serialized_start=793
+  _globals['_GETWAITINGSTOPSRESPONSE']._serialized_end=870
+  _globals['_DEADLETTER']._serialized_start=873
+  _globals['_DEADLETTER']._serialized_end=1141
+  _globals['_LISTDEADLETTERSREQUEST']._serialized_start=1143
+  _globals['_LISTDEADLETTERSREQUEST']._serialized_end=1225
+  _globals['_LISTDEADLETTERSRESPONSE']._serialized_start=1227
+  _globals['_LISTDEADLETTERSRESPONSE']._serialized_end=1340
+  _globals['_GETDEADLETTERREQUEST']._serialized_start=1342
+  _globals['_GETDEADLETTERREQUEST']._serialized_end=1389
+  _globals['_GETDEADLETTERRESPONSE']._serialized_start=1391
+  _globals['_GETDEADLETTERRESPONSE']._serialized_end=1462
+  _globals['_REPLAYDEADLETTERSREQUEST']._serialized_start=1464
+  _globals['_REPLAYDEADLETTERSREQUEST']._serialized_end=1553
+  _globals['_REPLAYDEADLETTERSRESPONSE']._serialized_start=1555
+  _globals['_REPLAYDEADLETTERSRESPONSE']._serialized_end=1631
+  _globals['_NOTIFYSERVICE']._serialized_start=1778
+  _globals['_NOTIFYSERVICE']._serialized_end=2539
 # @@protoc_insertion_point(module_scope)

@@ -45,6 +45,31 @@ class NotifyServiceStub:
                 request_serializer=safehand_dot_notify_dot_v1_dot_notify__pb2.ListDeliveriesRequest.SerializeToString,
                 response_deserializer=safehand_dot_notify_dot_v1_dot_notify__pb2.ListDeliveriesResponse.FromString,
                 _registered_method=True)
+        self.AcknowledgeDeliveries = channel.unary_unary(
+                '/safehand.notify.v1.NotifyService/AcknowledgeDeliveries',
+                request_serializer=safehand_dot_notify_dot_v1_dot_notify__pb2.AcknowledgeDeliveriesRequest.SerializeToString,
+                response_deserializer=safehand_dot_notify_dot_v1_dot_notify__pb2.AcknowledgeDeliveriesResponse.FromString,
+                _registered_method=True)
+        self.GetWaitingStops = channel.unary_unary(
+                '/safehand.notify.v1.NotifyService/GetWaitingStops',
+                request_serializer=safehand_dot_notify_dot_v1_dot_notify__pb2.GetWaitingStopsRequest.SerializeToString,
+                response_deserializer=safehand_dot_notify_dot_v1_dot_notify__pb2.GetWaitingStopsResponse.FromString,
+                _registered_method=True)
+        self.ListDeadLetters = channel.unary_unary(
+                '/safehand.notify.v1.NotifyService/ListDeadLetters',
+                request_serializer=safehand_dot_notify_dot_v1_dot_notify__pb2.ListDeadLettersRequest.SerializeToString,
+                response_deserializer=safehand_dot_notify_dot_v1_dot_notify__pb2.ListDeadLettersResponse.FromString,
+                _registered_method=True)
+        self.GetDeadLetter = channel.unary_unary(
+                '/safehand.notify.v1.NotifyService/GetDeadLetter',
+                request_serializer=safehand_dot_notify_dot_v1_dot_notify__pb2.GetDeadLetterRequest.SerializeToString,
+                response_deserializer=safehand_dot_notify_dot_v1_dot_notify__pb2.GetDeadLetterResponse.FromString,
+                _registered_method=True)
+        self.ReplayDeadLetters = channel.unary_unary(
+                '/safehand.notify.v1.NotifyService/ReplayDeadLetters',
+                request_serializer=safehand_dot_notify_dot_v1_dot_notify__pb2.ReplayDeadLettersRequest.SerializeToString,
+                response_deserializer=safehand_dot_notify_dot_v1_dot_notify__pb2.ReplayDeadLettersResponse.FromString,
+                _registered_method=True)
 
 
 class NotifyServiceServicer:
@@ -66,6 +91,43 @@ class NotifyServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def AcknowledgeDeliveries(self, request, context):
+        """AcknowledgeDeliveries says that the calling agency has dealt with everything up to a cursor:
+        acted on it, not only read it. A stop that is not acknowledged raises an alarm at the operator.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetWaitingStops(self, request, context):
+        """GetWaitingStops names the agencies that have not acknowledged a stop, for the operator to phone.
+        An operator command.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListDeadLetters(self, request, context):
+        """ListDeadLetters returns what could not be applied and was set aside. An operator command.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetDeadLetter(self, request, context):
+        """GetDeadLetter returns one of them, also one that was replayed. An operator command.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReplayDeadLetters(self, request, context):
+        """ReplayDeadLetters tries to apply them again, each once in effect. An operator command.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_NotifyServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -78,6 +140,31 @@ def add_NotifyServiceServicer_to_server(servicer, server):
                     servicer.ListDeliveries,
                     request_deserializer=safehand_dot_notify_dot_v1_dot_notify__pb2.ListDeliveriesRequest.FromString,
                     response_serializer=safehand_dot_notify_dot_v1_dot_notify__pb2.ListDeliveriesResponse.SerializeToString,
+            ),
+            'AcknowledgeDeliveries': grpc.unary_unary_rpc_method_handler(
+                    servicer.AcknowledgeDeliveries,
+                    request_deserializer=safehand_dot_notify_dot_v1_dot_notify__pb2.AcknowledgeDeliveriesRequest.FromString,
+                    response_serializer=safehand_dot_notify_dot_v1_dot_notify__pb2.AcknowledgeDeliveriesResponse.SerializeToString,
+            ),
+            'GetWaitingStops': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetWaitingStops,
+                    request_deserializer=safehand_dot_notify_dot_v1_dot_notify__pb2.GetWaitingStopsRequest.FromString,
+                    response_serializer=safehand_dot_notify_dot_v1_dot_notify__pb2.GetWaitingStopsResponse.SerializeToString,
+            ),
+            'ListDeadLetters': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListDeadLetters,
+                    request_deserializer=safehand_dot_notify_dot_v1_dot_notify__pb2.ListDeadLettersRequest.FromString,
+                    response_serializer=safehand_dot_notify_dot_v1_dot_notify__pb2.ListDeadLettersResponse.SerializeToString,
+            ),
+            'GetDeadLetter': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetDeadLetter,
+                    request_deserializer=safehand_dot_notify_dot_v1_dot_notify__pb2.GetDeadLetterRequest.FromString,
+                    response_serializer=safehand_dot_notify_dot_v1_dot_notify__pb2.GetDeadLetterResponse.SerializeToString,
+            ),
+            'ReplayDeadLetters': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReplayDeadLetters,
+                    request_deserializer=safehand_dot_notify_dot_v1_dot_notify__pb2.ReplayDeadLettersRequest.FromString,
+                    response_serializer=safehand_dot_notify_dot_v1_dot_notify__pb2.ReplayDeadLettersResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -135,6 +222,141 @@ class NotifyService:
             '/safehand.notify.v1.NotifyService/ListDeliveries',
             safehand_dot_notify_dot_v1_dot_notify__pb2.ListDeliveriesRequest.SerializeToString,
             safehand_dot_notify_dot_v1_dot_notify__pb2.ListDeliveriesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AcknowledgeDeliveries(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/safehand.notify.v1.NotifyService/AcknowledgeDeliveries',
+            safehand_dot_notify_dot_v1_dot_notify__pb2.AcknowledgeDeliveriesRequest.SerializeToString,
+            safehand_dot_notify_dot_v1_dot_notify__pb2.AcknowledgeDeliveriesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetWaitingStops(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/safehand.notify.v1.NotifyService/GetWaitingStops',
+            safehand_dot_notify_dot_v1_dot_notify__pb2.GetWaitingStopsRequest.SerializeToString,
+            safehand_dot_notify_dot_v1_dot_notify__pb2.GetWaitingStopsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListDeadLetters(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/safehand.notify.v1.NotifyService/ListDeadLetters',
+            safehand_dot_notify_dot_v1_dot_notify__pb2.ListDeadLettersRequest.SerializeToString,
+            safehand_dot_notify_dot_v1_dot_notify__pb2.ListDeadLettersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetDeadLetter(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/safehand.notify.v1.NotifyService/GetDeadLetter',
+            safehand_dot_notify_dot_v1_dot_notify__pb2.GetDeadLetterRequest.SerializeToString,
+            safehand_dot_notify_dot_v1_dot_notify__pb2.GetDeadLetterResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReplayDeadLetters(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/safehand.notify.v1.NotifyService/ReplayDeadLetters',
+            safehand_dot_notify_dot_v1_dot_notify__pb2.ReplayDeadLettersRequest.SerializeToString,
+            safehand_dot_notify_dot_v1_dot_notify__pb2.ReplayDeadLettersResponse.FromString,
             options,
             channel_credentials,
             insecure,

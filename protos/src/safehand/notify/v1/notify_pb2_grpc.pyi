@@ -39,6 +39,20 @@ class NotifyServiceStub:
     """
     ListDeliveries: _grpc.UnaryUnaryMultiCallable[_notify_pb2.ListDeliveriesRequest, _notify_pb2.ListDeliveriesResponse]
     """ListDeliveries returns the same events page by page, for agencies that prefer to ask."""
+    AcknowledgeDeliveries: _grpc.UnaryUnaryMultiCallable[_notify_pb2.AcknowledgeDeliveriesRequest, _notify_pb2.AcknowledgeDeliveriesResponse]
+    """AcknowledgeDeliveries says that the calling agency has dealt with everything up to a cursor:
+    acted on it, not only read it. A stop that is not acknowledged raises an alarm at the operator.
+    """
+    GetWaitingStops: _grpc.UnaryUnaryMultiCallable[_notify_pb2.GetWaitingStopsRequest, _notify_pb2.GetWaitingStopsResponse]
+    """GetWaitingStops names the agencies that have not acknowledged a stop, for the operator to phone.
+    An operator command.
+    """
+    ListDeadLetters: _grpc.UnaryUnaryMultiCallable[_notify_pb2.ListDeadLettersRequest, _notify_pb2.ListDeadLettersResponse]
+    """ListDeadLetters returns what could not be applied and was set aside. An operator command."""
+    GetDeadLetter: _grpc.UnaryUnaryMultiCallable[_notify_pb2.GetDeadLetterRequest, _notify_pb2.GetDeadLetterResponse]
+    """GetDeadLetter returns one of them, also one that was replayed. An operator command."""
+    ReplayDeadLetters: _grpc.UnaryUnaryMultiCallable[_notify_pb2.ReplayDeadLettersRequest, _notify_pb2.ReplayDeadLettersResponse]
+    """ReplayDeadLetters tries to apply them again, each once in effect. An operator command."""
 
 @_typing.type_check_only
 class NotifyServiceAsyncStub(NotifyServiceStub):
@@ -51,6 +65,20 @@ class NotifyServiceAsyncStub(NotifyServiceStub):
     """
     ListDeliveries: _aio.UnaryUnaryMultiCallable[_notify_pb2.ListDeliveriesRequest, _notify_pb2.ListDeliveriesResponse]  # type: ignore[assignment]
     """ListDeliveries returns the same events page by page, for agencies that prefer to ask."""
+    AcknowledgeDeliveries: _aio.UnaryUnaryMultiCallable[_notify_pb2.AcknowledgeDeliveriesRequest, _notify_pb2.AcknowledgeDeliveriesResponse]  # type: ignore[assignment]
+    """AcknowledgeDeliveries says that the calling agency has dealt with everything up to a cursor:
+    acted on it, not only read it. A stop that is not acknowledged raises an alarm at the operator.
+    """
+    GetWaitingStops: _aio.UnaryUnaryMultiCallable[_notify_pb2.GetWaitingStopsRequest, _notify_pb2.GetWaitingStopsResponse]  # type: ignore[assignment]
+    """GetWaitingStops names the agencies that have not acknowledged a stop, for the operator to phone.
+    An operator command.
+    """
+    ListDeadLetters: _aio.UnaryUnaryMultiCallable[_notify_pb2.ListDeadLettersRequest, _notify_pb2.ListDeadLettersResponse]  # type: ignore[assignment]
+    """ListDeadLetters returns what could not be applied and was set aside. An operator command."""
+    GetDeadLetter: _aio.UnaryUnaryMultiCallable[_notify_pb2.GetDeadLetterRequest, _notify_pb2.GetDeadLetterResponse]  # type: ignore[assignment]
+    """GetDeadLetter returns one of them, also one that was replayed. An operator command."""
+    ReplayDeadLetters: _aio.UnaryUnaryMultiCallable[_notify_pb2.ReplayDeadLettersRequest, _notify_pb2.ReplayDeadLettersResponse]  # type: ignore[assignment]
+    """ReplayDeadLetters tries to apply them again, each once in effect. An operator command."""
 
 class NotifyServiceServicer(metaclass=_abc_1.ABCMeta):
     """NotifyService tells agencies that something changed. It never sends anything to a survivor."""
@@ -72,5 +100,49 @@ class NotifyServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_notify_pb2.ListDeliveriesResponse, _abc.Awaitable[_notify_pb2.ListDeliveriesResponse]]:
         """ListDeliveries returns the same events page by page, for agencies that prefer to ask."""
+
+    @_abc_1.abstractmethod
+    def AcknowledgeDeliveries(
+        self,
+        request: _notify_pb2.AcknowledgeDeliveriesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_notify_pb2.AcknowledgeDeliveriesResponse, _abc.Awaitable[_notify_pb2.AcknowledgeDeliveriesResponse]]:
+        """AcknowledgeDeliveries says that the calling agency has dealt with everything up to a cursor:
+        acted on it, not only read it. A stop that is not acknowledged raises an alarm at the operator.
+        """
+
+    @_abc_1.abstractmethod
+    def GetWaitingStops(
+        self,
+        request: _notify_pb2.GetWaitingStopsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_notify_pb2.GetWaitingStopsResponse, _abc.Awaitable[_notify_pb2.GetWaitingStopsResponse]]:
+        """GetWaitingStops names the agencies that have not acknowledged a stop, for the operator to phone.
+        An operator command.
+        """
+
+    @_abc_1.abstractmethod
+    def ListDeadLetters(
+        self,
+        request: _notify_pb2.ListDeadLettersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_notify_pb2.ListDeadLettersResponse, _abc.Awaitable[_notify_pb2.ListDeadLettersResponse]]:
+        """ListDeadLetters returns what could not be applied and was set aside. An operator command."""
+
+    @_abc_1.abstractmethod
+    def GetDeadLetter(
+        self,
+        request: _notify_pb2.GetDeadLetterRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_notify_pb2.GetDeadLetterResponse, _abc.Awaitable[_notify_pb2.GetDeadLetterResponse]]:
+        """GetDeadLetter returns one of them, also one that was replayed. An operator command."""
+
+    @_abc_1.abstractmethod
+    def ReplayDeadLetters(
+        self,
+        request: _notify_pb2.ReplayDeadLettersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_notify_pb2.ReplayDeadLettersResponse, _abc.Awaitable[_notify_pb2.ReplayDeadLettersResponse]]:
+        """ReplayDeadLetters tries to apply them again, each once in effect. An operator command."""
 
 def add_NotifyServiceServicer_to_server(servicer: NotifyServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -140,6 +140,8 @@ class Referral(_message.Message):
     ANSWER_BY_FIELD_NUMBER: _builtins.int
     ANSWERED_AT_FIELD_NUMBER: _builtins.int
     NOT_AFTER_FIELD_NUMBER: _builtins.int
+    RESEALED_AT_FIELD_NUMBER: _builtins.int
+    RESEAL_ASKED_AT_FIELD_NUMBER: _builtins.int
     referral: _builtins.str
     """The sender's random id."""
     grant: _builtins.str
@@ -182,6 +184,14 @@ class Referral(_message.Message):
     def not_after(self) -> _timestamp_pb2.Timestamp:
         """The manifest's own end."""
 
+    @_builtins.property
+    def resealed_at(self) -> _timestamp_pb2.Timestamp:
+        """When it was last sealed again; absent where the first seal holds."""
+
+    @_builtins.property
+    def reseal_asked_at(self) -> _timestamp_pb2.Timestamp:
+        """Since when the recipient asks for a new seal; absent where it does not."""
+
     def __init__(
         self,
         *,
@@ -202,10 +212,12 @@ class Referral(_message.Message):
         answer_by: _timestamp_pb2.Timestamp | None = ...,
         answered_at: _timestamp_pb2.Timestamp | None = ...,
         not_after: _timestamp_pb2.Timestamp | None = ...,
+        resealed_at: _timestamp_pb2.Timestamp | None = ...,
+        reseal_asked_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["answer_by", b"answer_by", "answered_at", b"answered_at", "created_at", b"created_at", "not_after", b"not_after"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["answer_by", b"answer_by", "answered_at", b"answered_at", "created_at", b"created_at", "not_after", b"not_after", "reseal_asked_at", b"reseal_asked_at", "resealed_at", b"resealed_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer_by", b"answer_by", "answered_at", b"answered_at", "created_at", b"created_at", "disclosure", b"disclosure", "ended_by", b"ended_by", "grant", b"grant", "not_after", b"not_after", "outcome", b"outcome", "purpose", b"purpose", "reason_code", b"reason_code", "recipient", b"recipient", "referral", b"referral", "sender", b"sender", "service", b"service", "sharing_stopped", b"sharing_stopped", "state", b"state", "urgency", b"urgency"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer_by", b"answer_by", "answered_at", b"answered_at", "created_at", b"created_at", "disclosure", b"disclosure", "ended_by", b"ended_by", "grant", b"grant", "not_after", b"not_after", "outcome", b"outcome", "purpose", b"purpose", "reason_code", b"reason_code", "recipient", b"recipient", "referral", b"referral", "reseal_asked_at", b"reseal_asked_at", "resealed_at", b"resealed_at", "sender", b"sender", "service", b"service", "sharing_stopped", b"sharing_stopped", "state", b"state", "urgency", b"urgency"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -239,7 +251,9 @@ Global___SealedPart: _TypeAlias = SealedPart  # noqa: Y015
 
 @_typing.final
 class CreateReferralRequest(_message.Message):
-    """CreateReferralRequest is one sealed referral."""
+    """CreateReferralRequest is one sealed referral. One whose manifest names the manifest that it replaces
+    seals a referral again: new parts in the same place.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -636,6 +650,56 @@ class CompleteReferralResponse(_message.Message):
 Global___CompleteReferralResponse: _TypeAlias = CompleteReferralResponse  # noqa: Y015
 
 @_typing.final
+class AskResealRequest(_message.Message):
+    """AskResealRequest names a referral."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    REFERRAL_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """UUID of this request."""
+    referral: _builtins.str
+    """Its id."""
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        referral: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["referral", b"referral", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AskResealRequest: _TypeAlias = AskResealRequest  # noqa: Y015
+
+@_typing.final
+class AskResealResponse(_message.Message):
+    """AskResealResponse is the referral."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REFERRAL_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def referral(self) -> Global___Referral:
+        """The referral."""
+
+    def __init__(
+        self,
+        *,
+        referral: Global___Referral | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["referral", b"referral"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["referral", b"referral"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AskResealResponse: _TypeAlias = AskResealResponse  # noqa: Y015
+
+@_typing.final
 class ListEventsRequest(_message.Message):
     """ListEventsRequest asks for events behind a sequence number."""
 
@@ -692,3 +756,55 @@ class ListEventsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListEventsResponse: _TypeAlias = ListEventsResponse  # noqa: Y015
+
+@_typing.final
+class ReplayEventsRequest(_message.Message):
+    """ReplayEventsRequest asks for a replay on the bus."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    FROM_SEQUENCE_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """UUID of this request; the same one again begins no second replay."""
+    from_sequence: _builtins.int
+    """The first event to publish again."""
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        from_sequence: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["from_sequence", b"from_sequence", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReplayEventsRequest: _TypeAlias = ReplayEventsRequest  # noqa: Y015
+
+@_typing.final
+class ReplayEventsResponse(_message.Message):
+    """ReplayEventsResponse says what will be published."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROUND_FIELD_NUMBER: _builtins.int
+    LAST_SEQUENCE_FIELD_NUMBER: _builtins.int
+    round: _builtins.int
+    """Number of this replay, from 1. It is part of the message ids on the bus."""
+    last_sequence: _builtins.int
+    """The last event that exists now; the replay goes on to whatever follows it."""
+    def __init__(
+        self,
+        *,
+        round: _builtins.int = ...,
+        last_sequence: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["last_sequence", b"last_sequence", "round", b"round"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReplayEventsResponse: _TypeAlias = ReplayEventsResponse  # noqa: Y015

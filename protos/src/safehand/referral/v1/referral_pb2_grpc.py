@@ -70,10 +70,20 @@ class ReferralServiceStub:
                 request_serializer=safehand_dot_referral_dot_v1_dot_referral__pb2.CompleteReferralRequest.SerializeToString,
                 response_deserializer=safehand_dot_referral_dot_v1_dot_referral__pb2.CompleteReferralResponse.FromString,
                 _registered_method=True)
+        self.AskReseal = channel.unary_unary(
+                '/safehand.referral.v1.ReferralService/AskReseal',
+                request_serializer=safehand_dot_referral_dot_v1_dot_referral__pb2.AskResealRequest.SerializeToString,
+                response_deserializer=safehand_dot_referral_dot_v1_dot_referral__pb2.AskResealResponse.FromString,
+                _registered_method=True)
         self.ListEvents = channel.unary_unary(
                 '/safehand.referral.v1.ReferralService/ListEvents',
                 request_serializer=safehand_dot_referral_dot_v1_dot_referral__pb2.ListEventsRequest.SerializeToString,
                 response_deserializer=safehand_dot_referral_dot_v1_dot_referral__pb2.ListEventsResponse.FromString,
+                _registered_method=True)
+        self.ReplayEvents = channel.unary_unary(
+                '/safehand.referral.v1.ReferralService/ReplayEvents',
+                request_serializer=safehand_dot_referral_dot_v1_dot_referral__pb2.ReplayEventsRequest.SerializeToString,
+                response_deserializer=safehand_dot_referral_dot_v1_dot_referral__pb2.ReplayEventsResponse.FromString,
                 _registered_method=True)
 
 
@@ -130,8 +140,23 @@ class ReferralServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def AskReseal(self, request, context):
+        """AskReseal says that the recipient cannot open it any more, such as after it lost its key.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListEvents(self, request, context):
         """ListEvents returns referral's own event sequence to the other services.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReplayEvents(self, request, context):
+        """ReplayEvents publishes this service's events on the bus again, from a place in its sequence on.
+        Whoever applied them before does nothing. An operator command.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -175,10 +200,20 @@ def add_ReferralServiceServicer_to_server(servicer, server):
                     request_deserializer=safehand_dot_referral_dot_v1_dot_referral__pb2.CompleteReferralRequest.FromString,
                     response_serializer=safehand_dot_referral_dot_v1_dot_referral__pb2.CompleteReferralResponse.SerializeToString,
             ),
+            'AskReseal': grpc.unary_unary_rpc_method_handler(
+                    servicer.AskReseal,
+                    request_deserializer=safehand_dot_referral_dot_v1_dot_referral__pb2.AskResealRequest.FromString,
+                    response_serializer=safehand_dot_referral_dot_v1_dot_referral__pb2.AskResealResponse.SerializeToString,
+            ),
             'ListEvents': grpc.unary_unary_rpc_method_handler(
                     servicer.ListEvents,
                     request_deserializer=safehand_dot_referral_dot_v1_dot_referral__pb2.ListEventsRequest.FromString,
                     response_serializer=safehand_dot_referral_dot_v1_dot_referral__pb2.ListEventsResponse.SerializeToString,
+            ),
+            'ReplayEvents': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReplayEvents,
+                    request_deserializer=safehand_dot_referral_dot_v1_dot_referral__pb2.ReplayEventsRequest.FromString,
+                    response_serializer=safehand_dot_referral_dot_v1_dot_referral__pb2.ReplayEventsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -382,6 +417,33 @@ class ReferralService:
             _registered_method=True)
 
     @staticmethod
+    def AskReseal(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/safehand.referral.v1.ReferralService/AskReseal',
+            safehand_dot_referral_dot_v1_dot_referral__pb2.AskResealRequest.SerializeToString,
+            safehand_dot_referral_dot_v1_dot_referral__pb2.AskResealResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def ListEvents(request,
             target,
             options=(),
@@ -398,6 +460,33 @@ class ReferralService:
             '/safehand.referral.v1.ReferralService/ListEvents',
             safehand_dot_referral_dot_v1_dot_referral__pb2.ListEventsRequest.SerializeToString,
             safehand_dot_referral_dot_v1_dot_referral__pb2.ListEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReplayEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/safehand.referral.v1.ReferralService/ReplayEvents',
+            safehand_dot_referral_dot_v1_dot_referral__pb2.ReplayEventsRequest.SerializeToString,
+            safehand_dot_referral_dot_v1_dot_referral__pb2.ReplayEventsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -47,8 +47,14 @@ class ReferralServiceStub:
     """AnswerReferral files a signed accept, decline or withdraw with consent's acknowledgement."""
     CompleteReferral: _grpc.UnaryUnaryMultiCallable[_referral_pb2.CompleteReferralRequest, _referral_pb2.CompleteReferralResponse]
     """CompleteReferral closes an accepted referral with its outcome. Only the recipient can."""
+    AskReseal: _grpc.UnaryUnaryMultiCallable[_referral_pb2.AskResealRequest, _referral_pb2.AskResealResponse]
+    """AskReseal says that the recipient cannot open it any more, such as after it lost its key."""
     ListEvents: _grpc.UnaryUnaryMultiCallable[_referral_pb2.ListEventsRequest, _referral_pb2.ListEventsResponse]
     """ListEvents returns referral's own event sequence to the other services."""
+    ReplayEvents: _grpc.UnaryUnaryMultiCallable[_referral_pb2.ReplayEventsRequest, _referral_pb2.ReplayEventsResponse]
+    """ReplayEvents publishes this service's events on the bus again, from a place in its sequence on.
+    Whoever applied them before does nothing. An operator command.
+    """
 
 @_typing.type_check_only
 class ReferralServiceAsyncStub(ReferralServiceStub):
@@ -69,8 +75,14 @@ class ReferralServiceAsyncStub(ReferralServiceStub):
     """AnswerReferral files a signed accept, decline or withdraw with consent's acknowledgement."""
     CompleteReferral: _aio.UnaryUnaryMultiCallable[_referral_pb2.CompleteReferralRequest, _referral_pb2.CompleteReferralResponse]  # type: ignore[assignment]
     """CompleteReferral closes an accepted referral with its outcome. Only the recipient can."""
+    AskReseal: _aio.UnaryUnaryMultiCallable[_referral_pb2.AskResealRequest, _referral_pb2.AskResealResponse]  # type: ignore[assignment]
+    """AskReseal says that the recipient cannot open it any more, such as after it lost its key."""
     ListEvents: _aio.UnaryUnaryMultiCallable[_referral_pb2.ListEventsRequest, _referral_pb2.ListEventsResponse]  # type: ignore[assignment]
     """ListEvents returns referral's own event sequence to the other services."""
+    ReplayEvents: _aio.UnaryUnaryMultiCallable[_referral_pb2.ReplayEventsRequest, _referral_pb2.ReplayEventsResponse]  # type: ignore[assignment]
+    """ReplayEvents publishes this service's events on the bus again, from a place in its sequence on.
+    Whoever applied them before does nothing. An operator command.
+    """
 
 class ReferralServiceServicer(metaclass=_abc_1.ABCMeta):
     """ReferralService routes minimal, sealed data to a partner agency, only with a valid consent token."""
@@ -132,11 +144,29 @@ class ReferralServiceServicer(metaclass=_abc_1.ABCMeta):
         """CompleteReferral closes an accepted referral with its outcome. Only the recipient can."""
 
     @_abc_1.abstractmethod
+    def AskReseal(
+        self,
+        request: _referral_pb2.AskResealRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_referral_pb2.AskResealResponse, _abc.Awaitable[_referral_pb2.AskResealResponse]]:
+        """AskReseal says that the recipient cannot open it any more, such as after it lost its key."""
+
+    @_abc_1.abstractmethod
     def ListEvents(
         self,
         request: _referral_pb2.ListEventsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_referral_pb2.ListEventsResponse, _abc.Awaitable[_referral_pb2.ListEventsResponse]]:
         """ListEvents returns referral's own event sequence to the other services."""
+
+    @_abc_1.abstractmethod
+    def ReplayEvents(
+        self,
+        request: _referral_pb2.ReplayEventsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_referral_pb2.ReplayEventsResponse, _abc.Awaitable[_referral_pb2.ReplayEventsResponse]]:
+        """ReplayEvents publishes this service's events on the bus again, from a place in its sequence on.
+        Whoever applied them before does nothing. An operator command.
+        """
 
 def add_ReferralServiceServicer_to_server(servicer: ReferralServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -1,0 +1,1 @@
+"""Traces and metrics that cannot carry personal data."""

@@ -20,6 +20,7 @@ from safehand_store.engine import open_engine, require_durable
 from bench import echo, stats
 from bench.disk import Disk
 from bench.load import Clients, Run, Target
+from tests.harness import databases
 from tests.harness.world import World
 
 CLIENTS: Final = 8
@@ -234,7 +235,7 @@ def stand(root: Path, effort: Effort, *, say: Callable[[str], None]) -> Iterator
                 require_durable(engine)
             finally:
                 engine.dispose()
-        world = World(sandbox, system)
+        world = World(sandbox, system, databases.of_sandbox(sandbox))
         world.connect()
         say(f"starting the echo and {CLIENTS} clients")
         floor = echo.EchoProcess(sandbox.service_tls("consent"), sandbox.logs("echo"))

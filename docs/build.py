@@ -153,10 +153,12 @@ def package_of(text: str) -> str:
 
 def api() -> str:
     """Every service with its methods, who may call them, and their messages."""
-    out = []
+    packages: dict[str, list[Block]] = {}
     for path in proto_files():
         text = path.read_text("utf-8")
-        package, found = package_of(text), list(blocks(text))
+        packages.setdefault(package_of(text), []).extend(blocks(text))
+    out = []
+    for package, found in packages.items():
         messages = {block.name: block for block in found if block.kind == "message"}
         for service in (block for block in found if block.kind == "service"):
             out.append(_service(package, service, messages))

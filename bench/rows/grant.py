@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Final
 
 from safehand.consent.v1 import consent_pb2
 from safehand_cli.story import PURPOSE
-from safehand_client.survivor import NOTICE_V1
+from safehand_client._internal.notice import NOTICE_SHA256
 from safehand_core import ids
 
 from bench.stand import ENTROPY, Stand
@@ -48,7 +47,7 @@ def _request(session: bytes) -> bytes:
         recipient_agency="agency-b",
         purpose=PURPOSE,
         categories=CATEGORIES,
-        notice_sha256=hashlib.sha256(NOTICE_V1.encode()).hexdigest(),
+        notice_sha256=NOTICE_SHA256,
         language="en",
         given_how="read",
         present="alone",

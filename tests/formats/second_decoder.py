@@ -289,7 +289,8 @@ def body_keys(kind: str, value: Any) -> dict[str, Any]:
     for group in GROUPS.get(kind, []):
         if set(group.split()) & set(value):
             wanted += f" {group}"
-    return keys(value, wanted)
+    found: dict[str, Any] = keys(value, wanted)
+    return found
 
 
 def leaf(data: bytes) -> dict[str, Any]:

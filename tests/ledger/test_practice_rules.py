@@ -47,7 +47,8 @@ def codes(world: World) -> set[str]:
 
 def granted(world: World, **fields: Json) -> GrantScript:
     script = GrantScript(world, 7)
-    script.append(Kind.GRANT, **{"categories": ["CARD", "LOCATION", "NAME"], **fields})
+    values: dict[str, Json] = {"categories": ["CARD", "LOCATION", "NAME"], **fields}
+    script.append(Kind.GRANT, **values)
     return script
 
 
@@ -210,10 +211,8 @@ def _reseal(**fields: Json) -> Callable[[World], object]:
     def run(world: World) -> None:
         script = granted(world)
         script.append(Kind.REFER, categories=["CARD"], manifest="8" * 64, referral="3" * 32)
-        script.append(
-            Kind.REFER,
-            **{"categories": ["CARD"], "referral": "3" * 32, **RESEALED, **fields},
-        )
+        values: dict[str, Json] = {"categories": ["CARD"], "referral": "3" * 32}
+        script.append(Kind.REFER, **{**values, **RESEALED, **fields})
 
     return run
 

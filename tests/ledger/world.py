@@ -125,8 +125,11 @@ class GrantScript:
                     "not_after": now + 30 * DAY,
                 }
             case Kind.NARROW:
-                left = {"categories": ["CARD"], "expires_at": self.expires_at}
-                return base | {"by": "self"} | left
+                return base | {
+                    "by": "self",
+                    "categories": ["CARD"],
+                    "expires_at": self.expires_at,
+                }
             case Kind.CONFIRM:
                 return base | {"by": "self"}
             case Kind.REFUSE:

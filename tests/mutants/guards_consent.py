@@ -38,7 +38,9 @@ ORDER: Final[tuple[Guard, ...]] = (
         "refer-conditional",
         "REFER is appended only while the grant is live in the writer's transaction",
         _DECISION,
-        "        Rule(Name.SHARING_ON, lambda: grant_state.require_live(grant, now)),\n        Rule(Name.CONFIRMED, lambda: grant_state.require_shareable(grant, categories, now)),\n",
+        "        Rule(Name.SHARING_ON, lambda: grant_state.require_live(grant, now)),\n"
+        "        Rule(Name.CONFIRMED,"
+        " lambda: grant_state.require_shareable(grant, categories, now)),\n",
         "",
         _T_AUTHORISE + "test_the_same_manifest_on_a_stopped_grant_is_refused",
     ),
@@ -46,7 +48,8 @@ ORDER: Final[tuple[Guard, ...]] = (
         "stop-conditional",
         "a grant that is over takes no further STOP",
         _STOPS,
-        "    if grant_state.is_live(row, txn.now) or stop_leaves.is_weakly_stopped(row, txn.now):\n",
+        "    if grant_state.is_live(row, txn.now) or"
+        " stop_leaves.is_weakly_stopped(row, txn.now):\n",
         "    if True:\n",
         _T_STOPS + "test_a_stop_of_a_revoked_grant_answers_what_ended_it",
     ),
@@ -280,7 +283,8 @@ AUTHORISE: Final[tuple[Guard, ...]] = (
         "protocol-covers-at-authorise",
         "sharing needs a protocol that is live now, not only when she granted",
         _DECISION,
-        "    protocols.require_live(connection, grant.releasing, grant.recipient, grant.purpose, named, now)\n",
+        "    protocols.require_live(connection, grant.releasing, grant.recipient, grant.purpose,"
+        " named, now)\n",
         "",
         _T_AUTHORISE + "test_a_protocol_must_still_cover_it",
     ),

@@ -43,7 +43,8 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "reseal-something-new",
         "nothing is sealed again without a new consent or a new key",
         _REFERRED,
-        "    if (current.grant_id, current.recipient_key) == (header.grant, header.recipient_key):\n",
+        "    if (current.grant_id, current.recipient_key) =="
+        " (header.grant, header.recipient_key):\n",
         "    if False:\n",
         _NOTHING_ELSE,
     ),
@@ -83,8 +84,9 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "code-opens-nothing",
         "who has a code is not thereby the person",
         _SRC + "rpc_ledger.py",
-        "                ledger_pb2.Receipt(index=one.index, leaf=one.leaf, proof=one.proof)\n",
-        "                wire.receipt(one)\n",
+        "                ledger_pb2.Receipt(index=one.index, leaf=one.leaf, proof=one.proof)"
+        " for one in found\n",
+        "                wire.receipt(one) for one in found\n",
         "tests/consent/release/test_slip_codes.py"
         "::test_every_decision_is_found_by_its_code_and_stays_closed",
     ),

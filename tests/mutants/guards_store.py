@@ -85,7 +85,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "    def recover(self) -> None:\n        raise LostError\n",
         "    def recover(self) -> None:\n"
         "        self.connection = for_writing(self._engine.connect())\n",
-        _T_ELECTION + "test_the_one_before_is_fenced",
+        _T_ELECTION + "test_a_session_that_ends_in_a_transaction_is_fatal_and_commits_nothing",
     ),
     guard(
         "postgres-takeover-wait",

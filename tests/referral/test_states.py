@@ -15,7 +15,8 @@ STATES = (
 )  # fmt: skip
 
 # Per action: who may, then what comes of it in each of STATES. A state: it moves there. "=": it
-# stays, nobody is told. "told": it stays, the other side hears. "closed": REFERRAL_CLOSED. "no": STATE_CONFLICT.
+# stays, nobody is told. "told": it stays, the other side hears. "closed": REFERRAL_CLOSED. "no":
+# STATE_CONFLICT.
 EXPECTED = {
     "CREATE": ("SENDER", ("no", "no", "no", "no", "no", "closed", "closed")),
     "DELIVER": ("RECIPIENT", ("DELIVERED", "=", "=", "=", "no", "closed", "closed")),

@@ -52,8 +52,8 @@ SENTENCES: Final[Mapping[str, str]] = {
     "no_cost": "Saying no takes no help away from you.",
     "narrowed": "You made it smaller on {day}.",
     "left": "What they may still get: {what}. Until {until}.",
-    "gone": "What you took out can not be opened any more, and this can not be undone. Its keys are "
-    "deleted, and every copy of them within a day.",
+    "gone": "What you took out can not be opened any more, and this can not be undone. Its keys "
+    "are deleted, and every copy of them within a day.",
     "confirmed_self": "You said on {day} that it is right.",
     "confirmed_second": "A second person said on {day} that it is right.",
     "confirmed_guardian": "Your guardian signed it on {day}.",

@@ -66,8 +66,7 @@ class LedgerServicer(ledger_pb2_grpc.LedgerServiceServicer):
         return ledger_pb2.CheckCodeResponse(
             # Whoever has a code is not thereby the person: the opening stays closed.
             receipts=[
-                ledger_pb2.Receipt(index=one.index, leaf=one.leaf, proof=one.proof)
-                for one in found
+                ledger_pb2.Receipt(index=one.index, leaf=one.leaf, proof=one.proof) for one in found
             ]
         )
 

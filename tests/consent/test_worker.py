@@ -46,6 +46,9 @@ def test_her_stop_reaches_the_bus_without_a_word_about_her(
         env={
             **os.environ,
             **world.environment(),
+            "SAFEHAND_CONSENT_TLS_CERT": str(bus.tls["consent"].cert),
+            "SAFEHAND_CONSENT_TLS_KEY": str(bus.tls["consent"].key),
+            "SAFEHAND_CONSENT_TLS_CA": str(bus.tls["consent"].ca),
             "SAFEHAND_CONSENT_NATS_URL": link.url,
             "SAFEHAND_CONSENT_NATS_SEED_FILE": str(link.seed_file),
         },

@@ -127,6 +127,7 @@ def test_shell_blocks(page: Path, place: Path, request: pytest.FixtureRequest) -
     if page.name not in ALONE:
         world: World = request.getfixturevalue("world")
         (place / "run").symlink_to(world.sandbox.root)
+        world.grant(world.person())  # a page may look at what has happened
     blocks = [fence for fence in fences(page) if fence.language == "sh"]
     for block, ran in zip(blocks, run_shell(blocks, place), strict=True):
         where = f"{name_of(page)}, line {block.line}:\n{ran.output}"

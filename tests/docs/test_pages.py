@@ -9,6 +9,7 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import pytest
+from safehand.events.v1.events_pb2 import EventType
 from safehand_consent_service.policy import POLICY as CONSENT
 from safehand_consent_service.settings import ConsentSettings
 from safehand_core import words
@@ -86,7 +87,8 @@ def test_every_reason_has_a_section_with_its_fix() -> None:
 def test_code_words_on_a_page_are_words_of_the_code(page: Path) -> None:
     if page.name in ("api.md", "errors.md", "formats.md"):
         return  # printed from the code, or frozen
-    known = {*Reason, *words.CATEGORIES, *Kind.__members__}
+    events = {name.removeprefix("EVENT_TYPE_") for name in EventType.keys()}  # noqa: SIM118
+    known = {*Reason, *words.CATEGORIES, *Kind.__members__, *events}
     for word in re.findall(r"`([A-Z]+(?:_[A-Z]+)+)`", page.read_text("utf-8")):
         assert word in known or word.startswith("SAFEHAND_"), word
 

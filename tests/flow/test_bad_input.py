@@ -54,6 +54,7 @@ SUCCEEDS: Final = {
 }
 """Methods that take the sample, though it names nothing that exists."""
 NOTHING_FOUND: Final = {
+    "Explain",
     "ListAgencyGrants",
     "ListAsks",
     "ListReferrals",

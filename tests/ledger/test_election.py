@@ -109,13 +109,14 @@ def test_the_one_before_is_fenced(first: World, second: World) -> None:
 def test_a_session_that_ends_in_a_transaction_is_fatal_and_commits_nothing(
     first: World, second: World
 ) -> None:
-    def operation(tx: Any) -> None:
+    def operation(tx: Any) -> int:
         end_sessions(first)
+        return first.key_operation()(tx)
 
     with pytest.raises(SafehandError) as refused:
         first.writer.submit(operation)
     assert refused.value.reason is Reason.UNAVAILABLE
-    assert refuses(first)
+    assert all(refuses(first) for _ in range(5)), "and no new session makes it the writer again"
     assert second.writer.elect()
     second.writer.start()
     second.check_log(1)

@@ -51,5 +51,9 @@ def test_only_the_chain_sets_a_status(path: Path) -> None:
     """A status that a handler sets itself carries no ErrorInfo, and its text is unchecked."""
     if path.name == "chain.py" and path.parent.name == "safehand_rpc":
         return
-    found = re.findall(r"\.(?:abort|abort_with_status|set_code|set_details)\(", path.read_text())
+    found = re.findall(
+        # A socket's transport has an abort of its own.
+        r"(?<!\.transport)\.(?:abort|abort_with_status|set_code|set_details)\(",
+        path.read_text(),
+    )
     assert found == []

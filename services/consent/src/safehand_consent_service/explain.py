@@ -17,7 +17,7 @@ from safehand_rpc.identity import Principal
 from safehand_store.engine import begin_read
 from sqlalchemy import Connection
 
-from safehand_consent_service import decision, grant_state, referred, release, sessions
+from safehand_consent_service import agencies, decision, grant_state, referred, release, sessions
 from safehand_consent_service.context import Context
 from safehand_consent_service.decision import Finding, Name, Outcome, Rule
 
@@ -69,10 +69,11 @@ def sending(
     """Whether the caller could send ``categories`` for ``purpose`` under its grant now.
 
     What hangs on a manifest, such as its recipient's key, is not asked. For a grant that is not the
-    caller's the first rule fails, as it would for none at all.
+    caller's the first rule fails, as it would for none at all. Raises AGENCY_UNKNOWN.
     """
     with begin_read(context.engine) as connection:
         now = context.now
+        agencies.require(connection, principal.name)
         grant = grant_state.find(connection, grant_id)
         mine = grant is not None and (principal.kind, principal.name) == ("agency", grant.releasing)
         rules = [Rule(Name.GRANT_THERE, lambda: _require_mine(mine))]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any, Final
 
 from safehand.consent.v1 import explain_pb2
+from safehand_core.errors import SafehandError
+from safehand_core.reasons import Reason
 from safehand_rpc import call
 
 from safehand_consent_service import explain, wire
@@ -31,6 +33,10 @@ class ExplainMethods:
         if request.HasField("open"):
             asked = request.open
             found = explain.opening(self._context, caller, asked.referral, asked.part)
+        elif not request.HasField("send"):
+            raise SafehandError(
+                Reason.MALFORMED, "no question is asked", metadata={"field": "open"}
+            )
         else:
             wanted = request.send
             found = explain.sending(

@@ -19,7 +19,6 @@ from safehand_core.reasons import Reason
 from safehand_core.words import CARD
 from safehand_formats.manifest import SignedManifest
 
-from safehand_client import intake
 from safehand_client._internal.calls import DEADLINE_S
 from safehand_client._internal.keys import DAY_S
 from safehand_client._internal.pending import PASSING
@@ -66,7 +65,7 @@ class Resealing(Sending):
             not_after=end,
             reseals=older.digest.hex(),
         )
-        draft = self._seal(header, key, intake.narrowed(content, wanted), wanted)
+        draft = self._seal(header, key, content, wanted)
         self.drafts.keep(referral, draft.encode(), not_after=end)
         try:
             return self._transmit(draft)

@@ -123,7 +123,7 @@ class Sending(RecipientKeys):
             created=now,
             not_after=end,
         )
-        draft = self._seal(header, key, intake.narrowed(form, wanted), wanted)
+        draft = self._seal(header, key, form, wanted)
         self.drafts.keep(header.referral, draft.encode(), not_after=end)
         return self._transmit(draft)
 
@@ -151,7 +151,7 @@ class Sending(RecipientKeys):
             key,
             tuple(part.ciphertext for part in sealed),
             tuple(part.inner_wrap for part in sealed),
-            form,
+            intake.narrowed(form, wanted),
         )
 
     def _form_of(self, referral: str) -> IntakeForm:

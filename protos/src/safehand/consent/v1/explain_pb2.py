@@ -26,7 +26,7 @@ from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from safehand.common.v1 import reason_pb2 as safehand_dot_common_dot_v1_dot_reason__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!safehand/consent/v1/explain.proto\x12\x13safehand.consent.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fsafehand/common/v1/reason.proto\"]\n\x0bRuleFinding\x12\x0c\n\x04rule\x18\x01 \x01(\t\x12\x31\n\x07outcome\x18\x02 \x01(\x0e\x32 .safehand.consent.v1.RuleOutcome\x12\r\n\x05words\x18\x03 \x01(\t\"P\n\x0cOpenQuestion\x12\'\n\x08referral\x18\x01 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[0-9a-f]{32}$\x12\x17\n\x04part\x18\x02 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x0f(\x00\"r\n\x0cSendQuestion\x12$\n\x05grant\x18\x01 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[0-9a-f]{32}$\x12\x1a\n\x07purpose\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18 \x12 \n\ncategories\x18\x03 \x03(\tB\x0c\xbaH\t\x92\x01\x06\x08\x01\x10\x0b\x18\x01\"\x89\x01\n\x0e\x45xplainRequest\x12\x31\n\x04open\x18\x01 \x01(\x0b\x32!.safehand.consent.v1.OpenQuestionH\x00\x12\x31\n\x04send\x18\x02 \x01(\x0b\x32!.safehand.consent.v1.SendQuestionH\x00\x42\x11\n\x08question\x12\x05\xbaH\x02\x08\x01\"\x82\x01\n\x0f\x45xplainResponse\x12\x0f\n\x07\x61llowed\x18\x01 \x01(\x08\x12*\n\x06reason\x18\x02 \x01(\x0e\x32\x1a.safehand.common.v1.Reason\x12\x32\n\x08\x66indings\x18\x03 \x03(\x0b\x32 .safehand.consent.v1.RuleFinding\"w\n\x15\x45xplainSharingRequest\x12\x1b\n\x07session\x18\x01 \x01(\x0c\x42\n\x80\x01\x01\xbaH\x04z\x02h \x12$\n\x05grant\x18\x02 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[0-9a-f]{32}$\x12\x1b\n\x08\x63\x61tegory\x18\x03 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18 \"]\n\x16\x45xplainSharingResponse\x12\x0f\n\x07\x61llowed\x18\x01 \x01(\x08\x12\x32\n\x08\x66indings\x18\x02 \x03(\x0b\x32 .safehand.consent.v1.RuleFinding*w\n\x0bRuleOutcome\x12\x1c\n\x18RULE_OUTCOME_UNSPECIFIED\x10\x00\x12\x16\n\x12RULE_OUTCOME_HOLDS\x10\x01\x12\x16\n\x12RULE_OUTCOME_FAILS\x10\x02\x12\x1a\n\x16RULE_OUTCOME_NOT_ASKED\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!safehand/consent/v1/explain.proto\x12\x13safehand.consent.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fsafehand/common/v1/reason.proto\"]\n\x0bRuleFinding\x12\x0c\n\x04rule\x18\x01 \x01(\t\x12\x31\n\x07outcome\x18\x02 \x01(\x0e\x32 .safehand.consent.v1.RuleOutcome\x12\r\n\x05words\x18\x03 \x01(\t\"P\n\x0cOpenQuestion\x12\'\n\x08referral\x18\x01 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[0-9a-f]{32}$\x12\x17\n\x04part\x18\x02 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x0f(\x00\"r\n\x0cSendQuestion\x12$\n\x05grant\x18\x01 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[0-9a-f]{32}$\x12\x1a\n\x07purpose\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18 \x12 \n\ncategories\x18\x03 \x03(\tB\x0c\xbaH\t\x92\x01\x06\x08\x01\x10\x0b\x18\x01\"\x82\x01\n\x0e\x45xplainRequest\x12\x31\n\x04open\x18\x01 \x01(\x0b\x32!.safehand.consent.v1.OpenQuestionH\x00\x12\x31\n\x04send\x18\x02 \x01(\x0b\x32!.safehand.consent.v1.SendQuestionH\x00\x42\n\n\x08question\"\x82\x01\n\x0f\x45xplainResponse\x12\x0f\n\x07\x61llowed\x18\x01 \x01(\x08\x12*\n\x06reason\x18\x02 \x01(\x0e\x32\x1a.safehand.common.v1.Reason\x12\x32\n\x08\x66indings\x18\x03 \x03(\x0b\x32 .safehand.consent.v1.RuleFinding\"w\n\x15\x45xplainSharingRequest\x12\x1b\n\x07session\x18\x01 \x01(\x0c\x42\n\x80\x01\x01\xbaH\x04z\x02h \x12$\n\x05grant\x18\x02 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[0-9a-f]{32}$\x12\x1b\n\x08\x63\x61tegory\x18\x03 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18 \"]\n\x16\x45xplainSharingResponse\x12\x0f\n\x07\x61llowed\x18\x01 \x01(\x08\x12\x32\n\x08\x66indings\x18\x02 \x03(\x0b\x32 .safehand.consent.v1.RuleFinding*w\n\x0bRuleOutcome\x12\x1c\n\x18RULE_OUTCOME_UNSPECIFIED\x10\x00\x12\x16\n\x12RULE_OUTCOME_HOLDS\x10\x01\x12\x16\n\x12RULE_OUTCOME_FAILS\x10\x02\x12\x1a\n\x16RULE_OUTCOME_NOT_ASKED\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -43,16 +43,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SENDQUESTION'].fields_by_name['purpose']._serialized_options = b'\272H\006r\004\020\001\030 '
   _globals['_SENDQUESTION'].fields_by_name['categories']._loaded_options = None
   _globals['_SENDQUESTION'].fields_by_name['categories']._serialized_options = b'\272H\t\222\001\006\010\001\020\013\030\001'
-  _globals['_EXPLAINREQUEST'].oneofs_by_name['question']._loaded_options = None
-  _globals['_EXPLAINREQUEST'].oneofs_by_name['question']._serialized_options = b'\272H\002\010\001'
   _globals['_EXPLAINSHARINGREQUEST'].fields_by_name['session']._loaded_options = None
   _globals['_EXPLAINSHARINGREQUEST'].fields_by_name['session']._serialized_options = b'\200\001\001\272H\004z\002h '
   _globals['_EXPLAINSHARINGREQUEST'].fields_by_name['grant']._loaded_options = None
   _globals['_EXPLAINSHARINGREQUEST'].fields_by_name['grant']._serialized_options = b'\272H\022r\0202\016^[0-9a-f]{32}$'
   _globals['_EXPLAINSHARINGREQUEST'].fields_by_name['category']._loaded_options = None
   _globals['_EXPLAINSHARINGREQUEST'].fields_by_name['category']._serialized_options = b'\272H\006r\004\020\001\030 '
-  _globals['_RULEOUTCOME']._serialized_start=902
-  _globals['_RULEOUTCOME']._serialized_end=1021
+  _globals['_RULEOUTCOME']._serialized_start=895
+  _globals['_RULEOUTCOME']._serialized_end=1014
   _globals['_RULEFINDING']._serialized_start=120
   _globals['_RULEFINDING']._serialized_end=213
   _globals['_OPENQUESTION']._serialized_start=215
@@ -60,11 +58,11 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SENDQUESTION']._serialized_start=297
   _globals['_SENDQUESTION']._serialized_end=411
   _globals['_EXPLAINREQUEST']._serialized_start=414
-  _globals['_EXPLAINREQUEST']._serialized_end=551
-  _globals['_EXPLAINRESPONSE']._serialized_start=554
-  _globals['_EXPLAINRESPONSE']._serialized_end=684
-  _globals['_EXPLAINSHARINGREQUEST']._serialized_start=686
-  _globals['_EXPLAINSHARINGREQUEST']._serialized_end=805
-  _globals['_EXPLAINSHARINGRESPONSE']._serialized_start=807
-  _globals['_EXPLAINSHARINGRESPONSE']._serialized_end=900
+  _globals['_EXPLAINREQUEST']._serialized_end=544
+  _globals['_EXPLAINRESPONSE']._serialized_start=547
+  _globals['_EXPLAINRESPONSE']._serialized_end=677
+  _globals['_EXPLAINSHARINGREQUEST']._serialized_start=679
+  _globals['_EXPLAINSHARINGREQUEST']._serialized_end=798
+  _globals['_EXPLAINSHARINGRESPONSE']._serialized_start=800
+  _globals['_EXPLAINSHARINGRESPONSE']._serialized_end=893
 # @@protoc_insertion_point(module_scope)

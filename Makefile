@@ -44,8 +44,12 @@ run: .venv/done ## Start everything, play the guided story, stay up until Ctrl-C
 	@$(RUN)/safehand up --story $(ARGS)
 
 .PHONY: test
-test: .venv/done ## Run the whole suite
-	@$(RUN)/python -m pytest -n $(JOBS) --dist loadfile $(T) $(PYTEST_ARGS)
+test: .venv/done ## Run the suite (what takes minutes by itself is in test-slow)
+	@$(RUN)/python -m pytest -n $(JOBS) --dist loadfile $(if $(filter tests,$(T)),-m 'not slow') $(T) $(PYTEST_ARGS)
+
+.PHONY: test-slow
+test-slow: .venv/done ## Kill processes and databases, disturb the bus, steal disks, live whole lives
+	@$(RUN)/python -m pytest -n $(JOBS) --dist loadfile -m slow $(T) $(PYTEST_ARGS)
 
 .PHONY: test-databases
 test-databases: .venv/done ## Run the whole suite on PostgreSQL 18 and on Debian's 15

@@ -639,6 +639,7 @@ class Life(RuleBasedStateMachine):
                     assert view.final_at.seconds == grant.final_at
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_every_life_of_a_consent(monkeypatch: pytest.MonkeyPatch) -> None:
     assert ids.new_id(ENTROPY)

@@ -22,7 +22,7 @@ from typing import Final
 from safehand_core.errors import SafehandError
 from safehand_core.reasons import Reason
 
-START_S = 30.0
+START_S = 90.0
 """Seconds until a child must be ready: a cold start imports gRPC from a slow disk."""
 STOP_S = 15.0
 """Seconds for a drain on SIGTERM before SIGKILL."""

@@ -18,6 +18,8 @@ from safehand_core.reasons import Reason
 from tests.flow.following import Follower, everything, follow
 from tests.harness.world import WORKER, World, eventually, running
 
+pytestmark = pytest.mark.slow
+
 NATS = "nats-server"
 SILENCE_S = 1.5
 """Seconds in which an event would have arrived: the slowest wake-up is a poll of one second."""

@@ -243,6 +243,7 @@ def both(tmp_path: Path) -> Iterator[Both]:
     made.stop()
 
 
+@pytest.mark.slow
 def test_no_request_fails_while_keys_change_every_three_seconds(both: Both) -> None:
     consent = both.consent
     session = consent.session()

@@ -19,6 +19,8 @@ from tests.cli.test_commands import run
 from tests.harness.world import World, running
 from tests.telemetry.scrape import PROCESSES, SERVICES, every_text, read, series, soon
 
+pytestmark = pytest.mark.slow
+
 OLDEST = "safehand_stop_unacknowledged_oldest_seconds"
 WAITING = "safehand_stops_unacknowledged"
 

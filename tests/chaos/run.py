@@ -46,16 +46,21 @@ def run(
         for actor in cast:
             actor.start()
         trouble.start()
-        _watch(journal, trouble, stopping, seconds, say, report_every_s)
-        trouble.stop()
-        stopping.set()
-        for actor in cast:
-            actor.join()
-        for failure in (trouble.failure, *(actor.failure for actor in cast)):
-            assert failure is None, repr(failure)
-        say("the trouble is over; checking every promise")
-        kept: Counter[str] = verdict.check(scene, journal)
-        return Done(journal.counts, trouble.counts, kept)
+        try:
+            _watch(journal, trouble, stopping, seconds, say, report_every_s)
+            trouble.stop()
+            stopping.set()
+            for actor in cast:
+                actor.join()
+            for failure in (trouble.failure, *(actor.failure for actor in cast)):
+                assert failure is None, repr(failure)
+            say("the trouble is over; checking every promise")
+            kept: Counter[str] = verdict.check(scene, journal)
+            return Done(journal.counts, trouble.counts, kept)
+        finally:
+            stopping.set()
+            trouble.stop()
+            trouble.release()
 
 
 def _watch(

@@ -43,9 +43,17 @@ class Trouble(threading.Thread):
         self._database = database
         self._dice = random.Random(seed)
         self._stopping = threading.Event()
+        self._calm = threading.Event()
+        self._released = threading.Event()
 
     def stop(self) -> None:
+        """Return when everything is whole. The thread stays until ``release``: a database server
+        that it started dies with it (the kernel asks for the thread, not for the process)."""
         self._stopping.set()
+        self._calm.wait()
+
+    def release(self) -> None:
+        self._released.set()
         self.join()
 
     def run(self) -> None:
@@ -69,6 +77,8 @@ class Trouble(threading.Thread):
             self.failure = error
         finally:
             self._proxy.heal()
+            self._calm.set()
+            self._released.wait()
 
     def _kill(self) -> None:
         supervisor = self._world.system.supervisor

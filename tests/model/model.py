@@ -29,7 +29,6 @@ class Grant:
     state: str = "active"
     stop_by: str = ""
     final_at: int | None = None
-    coercion: bool = False
     looks: int = 0
     removed: set[str] = field(default_factory=set)
 
@@ -97,7 +96,7 @@ class Grant:
         )
 
     def resume(self) -> None:
-        self.state, self.stop_by, self.final_at, self.coercion = "active", "", None, False
+        self.state, self.stop_by, self.final_at = "active", "", None
 
 
 @dataclass

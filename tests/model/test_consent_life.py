@@ -29,7 +29,6 @@ from hypothesis.stateful import (
 from safehand.consent.v1 import asks_pb2, explain_pb2, narrow_pb2, recorded_pb2, stops_pb2
 from safehand.consent.v1 import consent_pb2 as pb
 from safehand_client.survivor import read_receipt
-from safehand_core import failpoints, ids
 from safehand_core.errors import SafehandError
 from safehand_core.reasons import Reason
 from safehand_formats.kinds import Kind
@@ -39,7 +38,6 @@ from safehand_formats.resume import Resume, SignedResume
 from safehand_ledger.check import fsck
 
 from tests.consent.release.world import (
-    ENTROPY,
     NOTICE,
     PURPOSE,
     A,
@@ -112,7 +110,6 @@ class Life(RuleBasedStateMachine):
             self.world.stop()
             self.world.store.drop()
             shutil.rmtree(self.folder, ignore_errors=True)
-            failpoints.arm("")
 
     # --- pieces -------------------------------------------------------------------------------
 
@@ -409,7 +406,6 @@ class Life(RuleBasedStateMachine):
         for grant in self.grants:
             if grant.stop_changes(self.now, "somebody"):
                 grant.stop(self.now, "somebody")
-                grant.coercion = coercion and by != "representative"
 
     @rule(number=which)
     def she_resumes(self, number: int) -> None:
@@ -641,8 +637,7 @@ class Life(RuleBasedStateMachine):
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_every_life_of_a_consent(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert ids.new_id(ENTROPY)
+def test_every_life_of_a_consent() -> None:
     run_state_machine_as_test(
         Life,
         settings=settings(

@@ -15,6 +15,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from safehand_consent_service.settings import ConsentSettings
 from safehand_core.settings import CONFIG_VARIABLE
 
 from tests.docs.pages import Fence, fences, name_of, pages
-from tests.harness.world import World
+from tests.harness.world import World, running
 from tests.shared_data import REPO
 
 TIMEOUT_S = 240
@@ -31,6 +32,9 @@ TIMEOUT_S = 240
 BIN = Path(sys.executable).parent
 ALONE = ("README.md",)
 """Pages whose blocks start a sandbox of their own."""
+FIRST = ("quickstart.md",)
+"""Pages that tell of a sandbox in which nothing has happened yet: what an agency hears first is
+what the page made happen."""
 SHELL = [page for page in pages() if any(f.language == "sh" for f in fences(page))]
 PYTHON = [page for page in pages() if any(f.language == "python" for f in fences(page))]
 
@@ -70,6 +74,12 @@ def place(tmp_path: Path) -> Path:
         (stand_ins / name).symlink_to(BIN / "python")
     (tmp_path / "libs").symlink_to(REPO / "libs")
     return tmp_path
+
+
+@pytest.fixture
+def fresh_world(tmp_path: Path) -> Iterator[World]:
+    with running(tmp_path / "sandbox") as found:
+        yield found
 
 
 def run_shell(blocks: list[Fence], place: Path) -> list[Ran]:
@@ -125,7 +135,8 @@ def require_lines(expected: str, output: str) -> None:
 @pytest.mark.parametrize("page", SHELL, ids=name_of)
 def test_shell_blocks(page: Path, place: Path, request: pytest.FixtureRequest) -> None:
     if page.name not in ALONE:
-        world: World = request.getfixturevalue("world")
+        shared = "fresh_world" if page.name in FIRST else "world"
+        world: World = request.getfixturevalue(shared)
         (place / "run").symlink_to(world.sandbox.root)
         world.grant(world.person())  # a page may look at what has happened
     blocks = [fence for fence in fences(page) if fence.language == "sh"]

@@ -145,6 +145,17 @@ class Database:
             sql = "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"
         return sorted(name for (name,) in self.rows(sql))
 
+    def columns(self, table: str) -> list[str]:
+        """The names of the columns of ``table``, in the order of ``SELECT *``."""
+        if isinstance(self.location, Path):
+            sql = "SELECT name FROM pragma_table_info(?) ORDER BY cid"
+        else:
+            sql = (
+                "SELECT column_name::text FROM information_schema.columns"
+                " WHERE table_schema = 'public' AND table_name = ? ORDER BY ordinal_position"
+            )
+        return [name for (name,) in self.rows(sql, table)]
+
     def raw(self) -> list[bytes]:
         """Everything that is stored, as bytes: the files of SQLite, each row of PostgreSQL."""
         if isinstance(self.location, Path):

@@ -22,7 +22,7 @@ from safehand.referral.v1 import directory_pb2, referral_pb2
 from safehand_bus import provision, topology
 from safehand_bus.connection import Connection, Counters, connect
 from safehand_bus.link import BusTls
-from safehand_cli.sandbox import SERVICES
+from safehand_cli.sandbox import SERVICES, Sandbox
 from safehand_client import Fetched, SurvivorClient
 from safehand_core import ids
 from safehand_core.entropy import SystemEntropy
@@ -33,13 +33,13 @@ from safehand_formats.release_request import CONTEXT as RELEASE_CONTEXT
 from safehand_rpc.ca import service_dns_name
 from safehand_rpc.tls import channel_credentials, read_material
 
-from tests.harness.database import sqlite_alone
+from tests.harness import database, databases
+from tests.harness.database import Database, chosen
+from tests.harness.postgres import Cluster
 from tests.harness.world import Person, World, eventually, running
 from tests.privacy.scanner import Scanner, disguises, files
 from tests.telemetry.collector import Collector, collecting
 from tests.telemetry.scrape import every_text, soon, tracing
-
-pytestmark = sqlite_alone
 
 CANARIES: Final = {
     "preferred name": "Zoraquiel Testina",
@@ -116,10 +116,31 @@ def collector() -> Iterator[Collector]:
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory, collector: Collector) -> Iterator[World]:
+def cluster() -> Iterator[Cluster | None]:
+    """A PostgreSQL of its own, whose files and log hold nothing but this; None on SQLite."""
+    if chosen() == database.SQLITE:
+        yield None
+        return
+    made = Cluster.create(database.require(chosen()))
+    try:
+        made.start()
+        made.make_roles()
+        yield made
+    finally:
+        made.remove()
+
+
+@pytest.fixture(scope="module")
+def world(
+    tmp_path_factory: pytest.TempPathFactory, collector: Collector, cluster: Cluster | None
+) -> Iterator[World]:
     """A system of its own that records every trace: more places where something could leak."""
     root = tmp_path_factory.mktemp("canaries") / "sandbox"
-    with running(root, extra_environment=tracing(collector.endpoint)) as found:
+
+    def stores(sandbox: Sandbox) -> dict[str, Database]:
+        return databases.of_sandbox(sandbox, cluster)
+
+    with running(root, extra_environment=tracing(collector.endpoint), make_stores=stores) as found:
         yield found
 
 
@@ -352,6 +373,11 @@ def keep_refusal(
 # --- looking -------------------------------------------------------------------------------------
 
 
+def places(flown: Flown, cluster: Cluster | None) -> list[Path]:
+    """The folders below which everything of this system lies."""
+    return [flown.world.sandbox.root, *([] if cluster is None else [cluster.folder])]
+
+
 def test_there_are_twenty_and_they_were_opened_by_whom_she_chose(flown: Flown) -> None:
     assert len(flown.strings) == 20
     together = "\n".join(str(form) for form in flown.opened)
@@ -360,12 +386,21 @@ def test_there_are_twenty_and_they_were_opened_by_whom_she_chose(flown: Flown) -
     assert len(flown.answers) > 300
 
 
-def test_nothing_of_hers_is_in_any_file_or_file_name(flown: Flown) -> None:
+def test_nothing_of_hers_is_in_any_file_or_file_name(flown: Flown, cluster: Cluster | None) -> None:
     """Databases and their WAL, logs, the bus's store, anchors, keystores, sealed drafts, sockets,
-    the agencies' own folders: everything below the sandbox."""
-    assert flown.scanner.tree(flown.world.sandbox.root) == {}
-    names = [path.name for path, _ in files(flown.world.sandbox.root)]
-    for expected in ("consent.sqlite3-wal", "referral.sqlite3", "notify.sqlite3", "consent.log"):
+    the agencies' own folders: everything below the sandbox, and PostgreSQL's whole folder."""
+    if cluster is not None:
+        cluster.execute("CHECKPOINT")
+    names = []
+    for root in places(flown, cluster):
+        assert flown.scanner.tree(root) == {}
+        names += [path.name for path, _ in files(root)]
+    stored = (
+        ("consent.sqlite3-wal", "referral.sqlite3", "notify.sqlite3")
+        if cluster is None
+        else ("server.log", "pg_wal", "pg_control")
+    )
+    for expected in (*stored, "consent.log"):
         assert expected in names, "the scan must have seen the files that matter"
     assert any(name.endswith(".sealed") for name in names)
     assert any(name.endswith(".blk") for name in names)
@@ -402,7 +437,7 @@ def test_nothing_of_hers_is_in_a_span(flown: Flown, collector: Collector) -> Non
 
 
 def test_nothing_of_hers_is_in_any_row_or_leaf(flown: Flown) -> None:
-    """Read through SQLite: what a page's layout splits is whole again."""
+    """Read through the database: what a page's layout splits or compresses is whole again."""
     scanner = flown.scanner
     rows = 0
     for service in SERVICES:
@@ -461,16 +496,12 @@ def messages(world: World) -> list[tuple[str, dict[str, str], bytes]]:
 
 def cells(world: World, service: str) -> Iterator[tuple[str, str, bytes]]:
     """``(table, column, value)`` of everything in a service's database."""
-    path = world.sandbox.data(service) / f"{service}.sqlite3"
-    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
-        db.row_factory = sqlite3.Row
-        tables = [row[0] for row in db.execute("SELECT name FROM sqlite_master WHERE type='table'")]
-        for table in tables:
-            for row in db.execute(f'SELECT * FROM "{table}"'):
-                for column in row.keys():  # noqa: SIM118  a Row iterates over its values
-                    value = row[column]
-                    data = value if isinstance(value, bytes) else str(value).encode()
-                    yield table, column, data
+    store = world.stores[service]
+    for table in store.tables():
+        columns = store.columns(table)
+        for row in store.rows(f'SELECT * FROM "{table}"'):
+            for column, value in zip(columns, row, strict=True):
+                yield table, column, value if isinstance(value, bytes) else str(value).encode()
 
 
 # --- what is no canary, and still stays where it belongs -----------------------------------------
@@ -486,11 +517,15 @@ def test_logs_name_no_party_no_grant_and_no_reference(flown: Flown) -> None:
 
 def test_the_referral_service_knows_no_person(flown: Flown) -> None:
     """Not even by the reference that an agency has for her; nor who looked."""
-    tree = dict(files(flown.world.sandbox.party_dir("referral")))
-    assert any(flown.grant.encode() in data for data in tree.values()), "the scan works"
-    for path, data in tree.items():
-        for value in (flown.person.subject_ref, WORKER, "test-ref-"):
-            assert value.encode() not in data, path
+    folder = flown.world.sandbox.party_dir("referral")
+    kept = {str(path): data for path, data in files(folder)}
+    for table, column, value in cells(flown.world, "referral"):
+        where = f"{table}.{column}"
+        kept[where] = kept.get(where, b"") + value + b"\0"
+    assert any(flown.grant.encode() in data for data in kept.values()), "the scan works"
+    for where, data in kept.items():
+        for name in (flown.person.subject_ref, WORKER, "test-ref-"):
+            assert name.encode() not in data, where
 
 
 def test_notify_knows_names_of_resources_and_nothing_about_them(flown: Flown) -> None:
@@ -527,7 +562,7 @@ def test_the_scanner_finds_every_canary_in_every_disguise(flown: Flown, tmp_path
 
 
 def test_the_scanner_finds_what_lies_in_a_database_and_its_log(
-    flown: Flown, tmp_path: Path
+    flown: Flown, cluster: Cluster | None, tmp_path: Path
 ) -> None:
     path = tmp_path / "a.sqlite3"
     with closing(sqlite3.connect(path)) as db:
@@ -538,5 +573,10 @@ def test_the_scanner_finds_what_lies_in_a_database_and_its_log(
         db.commit()
         assert "events (raw)" in flown.scanner.tree(tmp_path)["a.sqlite3-wal"]
     consent = Scanner({"known": flown.person.subject_ref})
-    hits = consent.tree(flown.world.sandbox.party_dir("consent") / "data")
+    stored = (
+        flown.world.sandbox.party_dir("consent") / "data"
+        if cluster is None
+        else cluster.folder / "data"
+    )
+    hits = consent.tree(stored)
     assert hits, "her agency's reference is in consent's database, and the scan sees it"

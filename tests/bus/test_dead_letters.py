@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import random
+import sqlite3
 from collections.abc import Sequence
 
+import psycopg
 import pytest
 from safehand.events.v1 import events_pb2
 from safehand_bus import dead_letter, envelope
@@ -99,14 +101,26 @@ def test_a_replay_that_fails_stays_open_and_counts(
     assert letters(reader, []).get(77) is None
 
 
+def of_sqlite(code: int) -> sqlite3.Error:
+    """As the driver raises it."""
+    error = sqlite3.OperationalError("trouble")
+    error.sqlite_errorcode = code
+    return error
+
+
 @pytest.mark.parametrize(
     "trouble",
     [
         OSError("disk"),
         exc.OperationalError("select", {}, Exception("locked")),
         SafehandError(Reason.UNAVAILABLE, "busy"),
+        # As prepared statements raise them: the drivers' own.
+        of_sqlite(sqlite3.SQLITE_FULL),
+        of_sqlite(sqlite3.SQLITE_BUSY),
+        psycopg.errors.DiskFull("no space"),
+        psycopg.errors.AdminShutdown("terminating"),
     ],
-    ids=lambda trouble: type(trouble).__name__,
+    ids=lambda trouble: f"{type(trouble).__module__}.{type(trouble).__name__}",
 )
 def test_trouble_of_the_surroundings_is_waited_out(
     bus: Bus, consent: Source, reader: Reader, trouble: Exception
@@ -127,6 +141,27 @@ def test_trouble_of_the_surroundings_is_waited_out(
         eventually(lambda: reader.position() == 3)
     assert reader.dead() == 0
     assert reader.committed == [1, 2, 3]
+
+
+@pytest.mark.parametrize("status", ["409", "404", "100"])
+def test_a_message_that_looks_like_the_servers_own_is_set_aside(
+    bus: Bus, consent: Source, reader: Reader, status: str
+) -> None:
+    """It lies on the stream, so it must be acknowledged, or in the end none is delivered."""
+
+    async def plant(connection: Connection) -> None:
+        for _ in range(3):
+            await connection.js.publish(
+                "safehand.v1.consent.ended", b"", headers={"Status": status}
+            )
+
+    bus.do("consent", plant)
+    consent.write(2)
+    with reader.running():
+        consent.worker.start()
+        eventually(lambda: reader.position() == 2)
+        eventually(lambda: reader.dead() == 3)
+    assert reader.committed == [1, 2]
 
 
 def test_one_batch_is_one_attempt(bus: Bus, consent: Source, reader: Reader) -> None:

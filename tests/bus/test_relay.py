@@ -129,6 +129,27 @@ def test_a_stream_ahead_of_the_outbox_is_left_alone(bus: Bus, consent: Source) -
     assert bus.ids("CONSENT") == ids(1, 3)
 
 
+@pytest.mark.parametrize("before", [0, 2])
+def test_a_foreign_message_is_stepped_over(bus: Bus, consent: Source, before: int) -> None:
+    """Nobody else may write to the stream. If somebody did, what follows still goes out."""
+    if before:
+        consent.write(before)
+    consent.worker.start()
+    eventually(lambda: consent.cursor() == before)
+    consent.worker.stop()
+    for _ in range(3):
+        bus.do("consent", _publish_foreign)
+    consent.write(2)
+    consent.restart_worker()
+    eventually(lambda: consent.cursor() == before + 2)
+    own = [headers.get("Nats-Msg-Id") for _, headers, _ in bus.messages("CONSENT")]
+    assert own == [*ids(1, before), None, None, None, *ids(before + 1, before + 2)]
+
+
+async def _publish_foreign(connection: Connection) -> None:
+    await connection.js.publish("safehand.v1.consent.ended", b"not ours")
+
+
 async def _publish_first(connection: Connection, sequence: int) -> None:
     message = envelope.encode("consent", OutboxEvent(sequence, ENDED, NOON, "agency/b", "grants/x"))
     headers = {**message.headers, "Nats-Msg-Id": f"consent:{sequence}"}

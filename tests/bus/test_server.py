@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import re
@@ -64,6 +65,9 @@ NOBODY_MAY = (
     "$SYS.REQ.SERVER.PING",
     "$SYS.REQ.ACCOUNT.APP.CONNZ",
     "anything.else",
+    "bus.STREAM.DELETE.CONSENT",
+    "bus.CONSUMER.DELETE.CONSENT.notify",
+    "bus.CONSUMER.CREATE.CONSENT.spy",
 )
 SERVICES_MAY_NOT = (
     "$JS.API.STREAM.CREATE.CONSENT",
@@ -71,21 +75,24 @@ SERVICES_MAY_NOT = (
     "$JS.API.CONSUMER.CREATE.CONSENT.notify",
     "$JS.API.CONSUMER.DURABLE.CREATE.CONSENT.notify",
     "$JS.API.CONSUMER.LIST.CONSENT",
+    "bus.STREAM.UPDATE.CONSENT",
+    "bus.CONSUMER.LIST.CONSENT",
 )
 REFUSED_BESIDES = (
     ("consent", "safehand.v1.referral.created"),
-    ("consent", "$JS.API.CONSUMER.MSG.NEXT.CONSENT.notify"),
-    ("consent", "$JS.API.STREAM.INFO.REFERRAL"),
+    ("consent", "bus.CONSUMER.MSG.NEXT.CONSENT.notify"),
+    ("consent", "bus.STREAM.INFO.REFERRAL"),
+    ("consent", "$JS.API.STREAM.INFO.CONSENT"),
     ("consent", "$JS.ACK.CONSENT.notify.1.1.1.1.0"),
     ("referral", "safehand.v1.consent.ended"),
-    ("referral", "$JS.API.STREAM.MSG.GET.CONSENT"),
-    ("referral", "$JS.API.CONSUMER.MSG.NEXT.CONSENT.notify"),
-    ("referral", "$JS.API.CONSUMER.MSG.NEXT.REFERRAL.notify"),
+    ("referral", "bus.STREAM.MSG.GET.CONSENT"),
+    ("referral", "bus.CONSUMER.MSG.NEXT.CONSENT.notify"),
+    ("referral", "bus.CONSUMER.MSG.NEXT.REFERRAL.notify"),
     ("notify", "safehand.v1.consent.ended"),
     ("notify", "safehand.v1.referral.created"),
-    ("notify", "$JS.API.STREAM.INFO.CONSENT"),
-    ("notify", "$JS.API.STREAM.MSG.GET.CONSENT"),
-    ("notify", "$JS.API.CONSUMER.MSG.NEXT.CONSENT.referral"),
+    ("notify", "bus.STREAM.INFO.CONSENT"),
+    ("notify", "bus.STREAM.MSG.GET.CONSENT"),
+    ("notify", "bus.CONSUMER.MSG.NEXT.CONSENT.referral"),
     ("notify", "$JS.ACK.CONSENT.referral.1.1.1.1.0"),
     ("provision", "safehand.v1.consent.ended"),
     ("provision", "$JS.API.STREAM.MSG.GET.CONSENT"),
@@ -154,8 +161,15 @@ def test_the_system_account_has_no_user(bus: Bus) -> None:
     settings = json.loads((bus.server.directory / "nats.conf").read_text())
     assert settings["system_account"] == "SYS"
     assert settings["accounts"]["SYS"]["users"] == []
-    assert set(settings["accounts"]) == {"SYS", "APP"}
-    assert len(settings["accounts"]["APP"]["users"]) == len(topology.USERS)
+    accounts = settings["accounts"]
+    assert set(accounts) == {"SYS", "APP", "CONSENT", "REFERRAL", "NOTIFY"}
+    assert {name: len(account["users"]) for name, account in accounts.items()} == {
+        "SYS": 0,
+        "APP": 1,
+        "CONSENT": 1,
+        "REFERRAL": 1,
+        "NOTIFY": 1,
+    }
     assert "no_auth_user" not in settings
 
 
@@ -170,6 +184,47 @@ def test_a_user_of_one_service_is_no_other(bus: Bus) -> None:
             await _refused(connection, counters, 1, "consent's own")
 
     asyncio.run(main())
+
+
+BY_REPLY = (
+    "$JS.API.STREAM.DELETE.CONSENT",
+    "bus.STREAM.DELETE.CONSENT",
+    "$JS.API.STREAM.PURGE.CONSENT",
+    "$JS.API.CONSUMER.DELETE.CONSENT.notify",
+    "safehand.v1.consent.ended",
+)
+"""What a request may name as the subject to answer to, though nobody might publish there."""
+
+
+@pytest.mark.parametrize("target", BY_REPLY)
+@pytest.mark.parametrize("user", ["referral", "notify"])
+def test_no_answer_of_the_server_does_what_its_asker_may_not(
+    bus: Bus, user: str, target: str
+) -> None:
+    """A server sends its answers with its own rights, to the subject that the asker named."""
+
+    async def publish(connection: Connection) -> None:
+        await connection.js.publish("safehand.v1.consent.ended", b"x")
+
+    async def attack(connection: Connection) -> None:
+        subject = f"{connection.api}.CONSUMER.MSG.NEXT.CONSENT.{user}"
+        take = json.dumps({"batch": 5, "no_wait": True}).encode()
+        for _ in range(3):  # the message, and then what is said of there being no other
+            await connection.client.publish(subject, take, reply=target)
+        if user == "referral":
+            info = f"{connection.api}.STREAM.INFO.REFERRAL"
+            await connection.client.publish(info, b"", reply=target)
+        # The server answers in order: this one behind all of them.
+        with contextlib.suppress(nats.errors.Error):
+            await connection.client.request(subject, take, timeout=2)
+
+    async def left(connection: Connection) -> tuple[int, int]:
+        found = await connection.js.stream_info("CONSENT")
+        return found.state.messages, found.state.consumer_count
+
+    bus.do("consent", publish)
+    bus.do(user, attack)
+    assert bus.do("consent", left) == (1, 2)
 
 
 async def _shape(connection: Connection) -> dict[str, list[str]]:

@@ -60,6 +60,8 @@ class Connection:
     client: Client
     js: JetStreamContext
     lost: asyncio.Event
+    api: str = topology.API
+    """What the subjects of requests about streams begin with for this user."""
 
 
 @contextlib.asynccontextmanager
@@ -99,11 +101,19 @@ async def connect(link: NatsLink, counters: Counters) -> AsyncIterator[Connectio
         await _release(client)
         raise
     try:
-        yield Connection(client, client.jetstream(timeout=REQUEST_TIMEOUT_S), lost)
+        api = _api(link)
+        js = client.jetstream(timeout=REQUEST_TIMEOUT_S, prefix=api)
+        yield Connection(client, js, lost, api)
     finally:
         closing = True
         with contextlib.suppress(Exception):
             await client.close()
+
+
+def _api(link: NatsLink) -> str:
+    """Without keys there are no accounts: everybody shares the one of the streams."""
+    shares = link.seed_file is None or link.user == topology.PROVISIONER
+    return topology.API if shares else topology.IMPORTED_API
 
 
 def _tls(link: NatsLink) -> dict[str, Any]:

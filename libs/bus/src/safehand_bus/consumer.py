@@ -24,7 +24,7 @@ from safehand_core.clock import Clock, SystemClock
 from safehand_core.errors import SafehandError
 from safehand_core.reasons import Reason
 from safehand_store import inbox
-from safehand_store.engine import begin_read, begin_write
+from safehand_store.engine import begin_read, begin_write, says_unavailable
 from sqlalchemy import Connection as Db
 from sqlalchemy import Engine
 from sqlalchemy import exc as database
@@ -295,7 +295,7 @@ class Consumer:
             with applying(event, attempt=tried + 1):
                 self._apply(db, event)
         except Exception as error:
-            if _is_of_the_surroundings(error):
+            if of_the_surroundings(error):
                 raise
             raise EffectError(event, error) from error
 
@@ -312,8 +312,8 @@ def _run_from(waiting: dict[int, Event], last: int) -> list[Event]:
     return run
 
 
-def _is_of_the_surroundings(error: Exception) -> bool:
+def of_the_surroundings(error: Exception) -> bool:
     """Whether the same event may well have its effect later, without anybody doing anything."""
     if isinstance(error, SafehandError):
         return error.reason in (Reason.UNAVAILABLE, Reason.OVERLOADED)
-    return isinstance(error, _SURROUNDINGS)
+    return isinstance(error, _SURROUNDINGS) or says_unavailable(error)

@@ -27,6 +27,7 @@ GATHER_S: Final = 0.02
 """In a rush, messages are gathered for this long: one commit for many costs its reader, and the
 machine that it shares, far less than one each. A single event never waits."""
 _NANO: Final = 1_000_000_000
+_ACKNOWLEDGED: Final = "$JS.ACK."
 _HEARTBEAT: Final = "100"
 _EXPIRED: Final = frozenset({"404", "408"})
 
@@ -61,7 +62,7 @@ async def pull(
             "idle_heartbeat": int(HEARTBEAT_S * _NANO),
         }
     ).encode()
-    target = f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{durable}"
+    target = f"{connection.api}.CONSUMER.MSG.NEXT.{stream}.{durable}"
     ended = asyncio.ensure_future(_first(stopping, connection.lost))
     clock = asyncio.get_running_loop().time
     left = rush = 0
@@ -123,5 +124,8 @@ async def _next(queue: asyncio.Queue[Msg], ended: asyncio.Future[None]) -> list[
 
 
 def _status(message: Msg) -> str:
-    """The status code of a control message; "" for a message of the stream."""
+    """The status code of a control message; "" for a message of the stream, whatever its headers
+    say: only that one is to be acknowledged."""
+    if message.reply.startswith(_ACKNOWLEDGED):
+        return ""
     return (message.headers or {}).get("Status", "")

@@ -56,6 +56,9 @@ WRONG_LAST: Final = frozenset({10070, 10071})
 
 PUBLISH_TIMEOUT_S: Final = 2.0
 """Longest wait for one acknowledgement; then the session starts again from what the stream says."""
+FOREIGN: Final = 256
+"""So many messages that are not its own are stepped over. Nobody else may write to a stream: one is
+an intruder's, with the server's own rights. Each is reported, and stops behind it still go out."""
 ROUND: Final = "+"
 """Between event id and number of the replay, in a message id."""
 
@@ -65,7 +68,7 @@ class StreamAheadError(Exception):
 
 
 class ForeignMessageError(Exception):
-    """The stream's last message is not one of this source's."""
+    """The stream's last messages, more than are looked at, are none of this source's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +78,8 @@ class Place:
     Attributes:
         sequence: the event's, in its source; 0 where the stream is empty.
         round: the replay in which it was published; 0 outside any.
-        message_id: as it stands on the stream; "" where the stream is empty.
+        message_id: as it stands on the stream; "" where the stream is empty, or ends with a message
+            of somebody else's.
         stream_sequence: its place in the stream.
     """
 
@@ -191,13 +195,18 @@ class Relay:
         if not state.messages:
             # All of it was older than the stream keeps; who was away asks the source.
             return Place(self._stored, 0, "", state.last_seq)
-        last = await connection.js.get_msg(self._stream.name, state.last_seq)
-        text = (last.headers or {}).get("Nats-Msg-Id", "")
-        parsed = parse_message_id(self._source, text)
-        if parsed is None:
+        for back in range(min(state.messages, FOREIGN)):
+            last = await connection.js.get_msg(self._stream.name, state.last_seq - back)
+            text = (last.headers or {}).get("Nats-Msg-Id", "")
+            parsed = parse_message_id(self._source, text)
+            if parsed is not None:
+                # Behind a foreign message the next is chained by its place: ids name ours alone.
+                return Place(*parsed, "" if back else text, state.last_seq)
             self.counters["foreign"] += 1
-            raise ForeignMessageError
-        return Place(*parsed, text, state.last_seq)
+            logs.get().error("relay.foreign", stream=self._stream.name)
+        if state.messages <= FOREIGN:
+            return Place(self._stored, 0, "", state.last_seq)
+        raise ForeignMessageError
 
     async def _publish_all(
         self, connection: Connection, batch: Sequence[OutboxEvent], round: int, place: Place

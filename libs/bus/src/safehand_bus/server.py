@@ -238,13 +238,7 @@ class NatsServer:
             }
         if self._users is not None:
             settings["system_account"] = topology.SYSTEM_ACCOUNT
-            settings["accounts"] = {
-                topology.SYSTEM_ACCOUNT: {"users": []},
-                topology.ACCOUNT: {
-                    "jetstream": "enabled",
-                    "users": [_user(user, key) for user, key in sorted(self._users.items())],
-                },
-            }
+            settings["accounts"] = _accounts(self._users)
         return settings
 
     def _read_port(self) -> int:
@@ -255,6 +249,38 @@ class NatsServer:
             except (OSError, ValueError, KeyError, IndexError):
                 return 0  # not written yet, or half written
         return 0
+
+
+def _accounts(users: Mapping[str, str]) -> dict[str, Any]:
+    """The streams' account, and one for each service, which imports exactly what it may ask."""
+    streams: dict[str, Any] = {"jetstream": "enabled", "users": [], "exports": []}
+    accounts = {topology.SYSTEM_ACCOUNT: {"users": []}, topology.ACCOUNT: streams}
+    for user, public in sorted(users.items()):
+        if user == topology.PROVISIONER:
+            streams["users"].append(_user(user, public))
+            continue
+        own = topology.account(user)
+        subjects = topology.exported(user)
+        accounts[own] = {
+            "users": [_user(user, public)],
+            "imports": [_import(subject) for subject in subjects],
+        }
+        streams["exports"] += [
+            {
+                "service": subject,
+                "response": "stream" if topology.answers_with_many(subject) else "singleton",
+                "accounts": [own],
+            }
+            for subject in subjects
+        ]
+    return accounts
+
+
+def _import(subject: str) -> dict[str, Any]:
+    called = topology.seen_by_service(subject)
+    # Only a subject without wildcards may be named again.
+    named = {} if called == subject else {"to": called}
+    return {"service": {"account": topology.ACCOUNT, "subject": subject}, **named}
 
 
 def _user(user: str, public: str) -> dict[str, Any]:

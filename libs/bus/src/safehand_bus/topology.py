@@ -37,13 +37,20 @@ STREAMS: Final = (
 """A durable consumer is named after the service that reads it."""
 
 ACCOUNT: Final = "APP"
-"""The account of everyone in ``USERS``; streams live in it."""
+"""The account of the streams, and of the provisioner who makes them."""
 SYSTEM_ACCOUNT: Final = "SYS"
 """The server's own account. It has no user, so nobody can reach it."""
 PROVISIONER: Final = "provision"
 """The user who makes streams and consumers; no service may."""
 USERS: Final = ("consent", "referral", "notify", PROVISIONER)
 """Everyone who may connect."""
+API: Final = "$JS.API"
+"""Where the streams' account is asked about them."""
+IMPORTED_API: Final = "bus"
+"""Where a service asks instead, in its own account. A server answers to the subject that the asker
+names, and does not look whether the asker might publish there: in one account for all, a reply to
+``$JS.API.STREAM.DELETE.CONSENT`` would delete the stream, and one to a subject of another service
+would be its message. What is answered over an import stays in the asker's account."""
 
 
 def stream_of(source: str) -> Stream:
@@ -67,21 +74,42 @@ def inbox_prefix(user: str) -> str:
     return f"_INBOX_{user}"
 
 
+def account(user: str) -> str:
+    """The account that ``user`` lives in: each service has its own."""
+    return ACCOUNT if user == PROVISIONER else user.upper()
+
+
 def may_publish(user: str) -> list[str]:
-    """The subjects that ``user`` may publish to, requests and acknowledgements included."""
+    """The subjects that ``user`` may publish to in its account, requests and acknowledgements
+    included."""
     if user == PROVISIONER:
         return [subject for stream in STREAMS for subject in _may_provision(stream)]
+    return [seen_by_service(subject) for subject in exported(user)]
+
+
+def seen_by_service(subject: str) -> str:
+    """What ``subject`` of the streams' account is called in a service's own."""
+    return IMPORTED_API + subject.removeprefix(API) if subject.startswith(API) else subject
+
+
+def answers_with_many(subject: str) -> bool:
+    """Whether one request to ``subject`` has many answers: the messages of a consumer."""
+    return subject.startswith(f"{API}.CONSUMER.MSG.NEXT.")
+
+
+def exported(user: str) -> list[str]:
+    """What the service ``user`` may publish to, as the streams' account calls it."""
     allowed: list[str] = []
     for stream in STREAMS:
         if stream.source == user:
             allowed += [
                 stream.subjects,
-                f"$JS.API.STREAM.INFO.{stream.name}",
-                f"$JS.API.STREAM.MSG.GET.{stream.name}",
+                f"{API}.STREAM.INFO.{stream.name}",
+                f"{API}.STREAM.MSG.GET.{stream.name}",
             ]
         if user in stream.durables:
             allowed += [
-                f"$JS.API.CONSUMER.MSG.NEXT.{stream.name}.{user}",
+                f"{API}.CONSUMER.MSG.NEXT.{stream.name}.{user}",
                 f"$JS.ACK.{stream.name}.{user}.>",
             ]
     return allowed
@@ -91,12 +119,12 @@ def _may_provision(stream: Stream) -> list[str]:
     """Make, change and look at a stream of ours and its consumers; delete or read nothing."""
     name = stream.name
     return [
-        f"$JS.API.STREAM.INFO.{name}",
-        f"$JS.API.STREAM.CREATE.{name}",
-        f"$JS.API.STREAM.UPDATE.{name}",
-        f"$JS.API.CONSUMER.LIST.{name}",
+        f"{API}.STREAM.INFO.{name}",
+        f"{API}.STREAM.CREATE.{name}",
+        f"{API}.STREAM.UPDATE.{name}",
+        f"{API}.CONSUMER.LIST.{name}",
         *(
-            f"$JS.API.CONSUMER.{verb}.{name}.{durable}"
+            f"{API}.CONSUMER.{verb}.{name}.{durable}"
             for durable in stream.durables
             for verb in ("CREATE", "DURABLE.CREATE", "INFO")
         ),

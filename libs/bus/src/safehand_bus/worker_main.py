@@ -69,7 +69,11 @@ class Worker:
             await wait_any(stopping, timeout_s=WAIT_FOR_DATABASE_S)
         if stopping.is_set():
             return
-        with _opened(self._database) as engine, WakeListener(self._wake_path) as wake:
+        with (
+            _opened(self._database) as engine,
+            WakeListener(self._wake_path) as wake,
+            _listening(self._database, self._wake_path),
+        ):
             relay = Relay(engine, self._source, self._link, wake=wake)
             watch("relay", SystemClock(), [relayed(relay.counters)])
             loops = [relay.run(stopping)]
@@ -136,6 +140,25 @@ def _there(database: Location) -> bool:
     except database_errors(SafehandError):
         return False
     return True
+
+
+@contextlib.contextmanager
+def _listening(database: Location, wake_path: Path) -> Iterator[None]:
+    """Ring at ``wake_path`` also for what other machines write, where the database tells."""
+    if isinstance(database, Path):
+        yield
+        return
+    # Imported here: a process on SQLite never needs the driver (half a second, 10 MB).
+    from safehand_store.listen import Listener
+
+    waker = Waker(wake_path)
+    listener = Listener(database, waker.wake)
+    listener.start()
+    try:
+        yield
+    finally:
+        listener.stop()
+        waker.close()
 
 
 @contextlib.contextmanager

@@ -176,15 +176,14 @@ def test_pages_of_looks_join_without_a_gap_or_a_repeat_even_within_a_second(
     now = world.clock.wall()
     insert_look = (
         "INSERT INTO look (leaf_index, grant_id, manifest_digest, part, category, recipient, "
-        "worker_ref, at, request) VALUES (?, ?, 'none', 0, 'NAME', 'legal', 'worker-1', ?, "
-        "hex(randomblob(32)))"
+        "worker_ref, at, request) VALUES (?, ?, 'none', 0, 'NAME', 'legal', 'worker-1', ?, ?)"
     )
     insert_refused = (
         "INSERT INTO refused_look (grant_id, agency, category, worker_ref, reason, at) "
         "VALUES (?, 'legal', 'NAME', 'worker-1', 'WRAP_INVALID', ?)"
     )
     for number in range(6):
-        world.execute(insert_look, 100 + number, grant, now + number // 3)
+        world.execute(insert_look, 100 + number, grant, now + number // 3, f"{number:064x}")
         world.execute(insert_refused, grant if number % 2 else other, now + number // 2)
 
     def pages(size: int, only: str = "") -> list[tuple[int, int, str]]:

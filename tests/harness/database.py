@@ -129,12 +129,14 @@ class Database:
             return connection.execute(_percent(sql), values or None).fetchall()
 
     def execute(self, sql: str, *values: Any) -> None:
-        """Change it past the service; on PostgreSQL as the superuser."""
+        """Change it past the service; on PostgreSQL as the superuser. No foreign key is looked at."""
         if isinstance(self.location, Path):
             with closing(sqlite3.connect(self.location)) as raw, raw:
                 raw.execute(sql, values)
             return
         with self._superuser() as connection:
+            # As on SQLite, where each connection must ask for them.
+            connection.execute("SET session_replication_role = replica")
             connection.execute(_percent(sql), values or None)
 
     def tables(self) -> list[str]:

@@ -22,7 +22,7 @@ from safehand_rpc.aio import build_aio_server
 from safehand_rpc.ca import DevCa
 from safehand_rpc.dial import connect
 from safehand_rpc.identity import spiffe_id
-from safehand_rpc.tls import TlsFiles, TlsWatch
+from safehand_rpc.tls import TlsFiles, TlsWatch, read_material
 
 from tests.rpc.conftest import POLICY, Echo, Harness, refusal
 from tests.rpc.test_aio import make_servicer as make_aio
@@ -198,6 +198,29 @@ def test_a_file_that_is_half_written_keeps_the_last_good_set(
     path.write_bytes(good)
     ca.issue(server.cert.parent, CONSENT)
     assert serial(harness, client) == current(server) != before
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o660])
+def test_a_key_open_to_others_is_refused(own: tuple[TlsFiles, TlsFiles], mode: int) -> None:
+    server, _ = own
+    read_material(server)
+    server.key.chmod(mode)
+    with pytest.raises(SafehandError) as caught:
+        read_material(server)
+    assert caught.value.reason is Reason.CONFIG_INVALID
+
+
+def test_a_certificate_that_has_ended_replaces_none(
+    own: tuple[TlsFiles, TlsFiles], ca: DevCa, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, _ = own
+    watch = TlsWatch(server)
+    ca.issue(server.cert.parent, CONSENT)
+    ended = read_material(server).ends_at
+    with monkeypatch.context() as late:
+        late.setattr(tls_module, "SystemClock", lambda: ManualClock(ended))
+        assert watch.changed() is None
+    assert watch.changed() is not None
 
 
 def test_a_bundle_that_was_cut_off_behind_a_whole_certificate_is_not_taken(

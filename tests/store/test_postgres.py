@@ -21,7 +21,7 @@ from sqlalchemy.exc import DBAPIError
 from tests.harness import database
 from tests.harness.database import Database
 from tests.harness.databases import SCHEMAS
-from tests.harness.postgres import APP, OWNER
+from tests.harness.postgres import APP, OWNER, SUPERUSER
 
 PG = tuple(engine for engine in database.conformance() if engine != database.SQLITE)
 
@@ -65,6 +65,8 @@ def refused(reason: Reason, engine: Engine) -> None:
         "postgresql://app@/db?password=secret",
         "postgresql://app@/db?passfile=/tmp/x",
         "postgresql://app@host/db?options=-csynchronous_commit%3Doff",
+        "postgresql://app@host/db?target_session_attrs=any",
+        "postgresql://app@host/db?tcp_user_timeout=0",
         "postgresql://app@host",
         "mysql://app@host/db",
     ],
@@ -75,6 +77,36 @@ def test_a_url_with_a_password_or_of_another_kind_is_refused(url: str) -> None:
     assert error.value.reason is Reason.CONFIG_INVALID
     assert error.value.metadata["settings"] == "SAFEHAND_X_DATABASE_URL"
     assert "secret" not in str(error.value)
+
+
+REMOTE = (
+    "postgresql://app@db1.example/db",
+    "postgresql://app@db1.example/db?sslmode=require",
+    "postgresql://app@127.0.0.1,db2.example/db",
+    "postgresql://app@localhost/db?hostaddr=192.0.2.1",
+)
+
+
+@pytest.mark.parametrize("url", REMOTE)
+def test_production_sends_nothing_in_clear_over_a_network(url: str) -> None:
+    with pytest.raises(SafehandError) as error:
+        of_service(Path("file"), url, None, prefix="SAFEHAND_X_")
+    assert error.value.reason is Reason.CONFIG_INVALID
+    assert "verify-full" in str(error.value)
+    assert of_service(Path("file"), url, None, prefix="SAFEHAND_X_", profile="sandbox")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://app@db1.example,db2.example/db?sslmode=verify-full",
+        "postgresql://app@/db?host=/run/postgresql",
+        "postgresql://app@/db",
+        "postgresql://app@[::1],localhost/db",
+    ],
+)
+def test_production_takes_a_checked_server_and_this_machine(url: str) -> None:
+    assert of_service(Path("file"), url, None, prefix="SAFEHAND_X_")
 
 
 def test_a_word_is_a_file_and_a_url_is_not() -> None:
@@ -89,9 +121,20 @@ def test_the_password_is_read_from_its_file_for_every_connection(tmp_path: Path)
     where = Postgres("postgresql://app@host/db", file)
     with pytest.raises(SafehandError):
         where.parameters()
+    file.touch(mode=0o640)
     for word in ("one", "two"):
         file.write_text(word + "\n")
         assert where.parameters()["password"] == word
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o660, 0o604, 0o602])
+def test_a_password_file_open_to_others_is_refused(tmp_path: Path, mode: int) -> None:
+    file = tmp_path / "password"
+    file.write_text("word")
+    file.chmod(mode)
+    with pytest.raises(SafehandError) as error:
+        Postgres("postgresql://app@host/db", file).parameters()
+    assert error.value.reason is Reason.CONFIG_INVALID
 
 
 def test_a_server_that_is_not_there_is_unavailable(tmp_path: Path) -> None:
@@ -268,6 +311,16 @@ def test_a_services_role_with_more_rights_does_not_start(store: Database, engine
         ),
         (f'ALTER ROLE "{APP}" CREATEROLE', f'ALTER ROLE "{APP}" NOCREATEROLE'),
         (f'GRANT "{OWNER}" TO "{APP}"', f'REVOKE "{OWNER}" FROM "{APP}"'),
+        (f'GRANT "{SUPERUSER}" TO "{APP}"', f'REVOKE "{SUPERUSER}" FROM "{APP}"'),
+        (
+            f'ALTER ROLE "{APP}" NOINHERIT; GRANT "{SUPERUSER}" TO "{APP}"',
+            f'REVOKE "{SUPERUSER}" FROM "{APP}"; ALTER ROLE "{APP}" INHERIT',
+        ),
+        (
+            f'GRANT pg_execute_server_program TO "{APP}"',
+            f'REVOKE pg_execute_server_program FROM "{APP}"',
+        ),
+        (f'GRANT pg_write_all_data TO "{APP}"', f'REVOKE pg_write_all_data FROM "{APP}"'),
     ):
         store.execute(give)
         try:

@@ -92,6 +92,41 @@ def test_the_rules_are_whole() -> None:
         assert rule["expr"].count("(") == rule["expr"].count(")")
 
 
+def test_a_page_comes_also_where_its_number_is_missing() -> None:
+    """A process that is down says nothing, and nothing is above no bound."""
+    rules = read_alerts(ALERTS.read_text("utf-8"))
+    missed = {name for rule in rules for name in re.findall(r"absent\((\w+)", rule["expr"])}
+    watched = {
+        name
+        for rule in rules
+        if rule["group"] == "safehand-stops" and "rpc" not in rule["expr"]
+        for name in METRIC.findall(rule["expr"])
+    }
+    assert watched
+    assert watched <= missed
+
+
+STOPPING = ("StopGrant", "StopForHer", "StopAsRepresentative", "NarrowGrant", "ConfirmGrant")
+
+
+def test_every_way_to_stop_is_watched_from_its_first_failure(pages: str) -> None:
+    rules = {rule["alert"]: rule["expr"] for rule in read_alerts(ALERTS.read_text("utf-8"))}
+    for method in STOPPING:
+        path = f"/safehand.consent.v1.ConsentService/{method}"
+        for alert in ("StopFails", "StopsAreSlow"):
+            found = re.search(r'method=~"([^"]+)"', rules[alert])
+            assert found is not None
+            assert re.fullmatch(found[1], path), (alert, method)
+        statuses = re.search(r'status=~"([^"]+)"', rules["StopFails"])
+        assert statuses is not None
+        for status in statuses[1].split("|"):
+            # A rate sees no failure that is the first sample of its series.
+            assert re.search(
+                rf'safehand_rpc_total{{method="{re.escape(path)}",role="\w+",status="{status}"}}',
+                pages,
+            ), (method, status)
+
+
 def test_a_line_that_is_not_plain_is_noticed() -> None:
     for line in ("groups: []", "\tgroups:", "  - alert: X", "        expr: >-"):
         with pytest.raises(AssertionError):

@@ -7,7 +7,6 @@ NATS documentation, "TLS", "TLS-first handshake" (nats-server 2.10.4 and later).
 
 from __future__ import annotations
 
-import ipaddress
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
 from safehand_core.errors import SafehandError
+from safehand_core.network import is_loopback
 from safehand_core.reasons import Reason
 
 SERVER_NAME: Final = "nats.safehand.example"
@@ -89,7 +89,7 @@ def service_link(
     if parts.username is not None or parts.password is not None:
         raise _invalid(user, "the bus's address must not hold a name or a password")
     if profile == PRODUCTION:
-        if parts.scheme != TLS_SCHEME and not _is_loopback(parts.hostname or ""):
+        if parts.scheme != TLS_SCHEME and not is_loopback(parts.hostname or ""):
             raise _invalid(user, "the bus is on a network, and its address says no TLS")
         if seed_file is None:
             raise _invalid(user, "the bus needs an nkey seed file")
@@ -108,15 +108,6 @@ def _split(url: str) -> SplitResult:
             Reason.CONFIG_INVALID, "the bus's address is not tls://host:port or nats://host:port"
         )
     return parts
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _invalid(user: str, detail: str) -> SafehandError:

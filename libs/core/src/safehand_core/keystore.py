@@ -106,6 +106,16 @@ class FileKeystore:
         if not write_new(self._path(name, _RAW), value):
             raise SafehandError(Reason.ALREADY_EXISTS, "a key of that name exists")
 
+    def replace_ed25519(self, name: str, by: str, *, keep_as: str) -> None:
+        """Let ``name`` hold the signing key ``by``, then gone, and ``keep_as`` what it held.
+
+        Durable when it returns. Nothing is lost at any point: ``keep_as`` is there first.
+        """
+        current = self._path(name, _PEM)
+        write_new(self._path(keep_as, _PEM), read_private(current))
+        self._path(by, _PEM).replace(current)
+        fsync_directory(self._directory)
+
     def destroy(self, name: str) -> None:
         for suffix in (_PEM, _RAW):
             self._path(name, suffix).unlink(missing_ok=True)
@@ -140,6 +150,19 @@ def require_private(path: Path) -> None:
         raise SafehandError(
             Reason.CONFIG_INVALID, "a key path is open to others: set 0700 on it, 0600 on files"
         )
+
+
+def read_mounted(path: Path) -> bytes:
+    """The bytes of a secret that something else put there, as orchestrators mount them: a link and
+    another owner are right, readable by our group too, but not by everyone and changed by nobody.
+
+    Raises CONFIG_INVALID where others may read or change it, and OSError where it is missing.
+    """
+    if path.stat().st_mode & 0o027:
+        raise SafehandError(
+            Reason.CONFIG_INVALID, "a secret file is open to others: set 0600 on it, or 0440"
+        )
+    return path.read_bytes()
 
 
 def read_private(path: Path) -> bytes:

@@ -81,13 +81,24 @@ def _record(settings: Settings, process: str, undo: contextlib.ExitStack) -> Non
 def _serve(settings: Settings) -> Page:
     operator = spiffe_id("operator", settings.service)
 
-    def context() -> ssl.SSLContext:
+    def fresh() -> ssl.SSLContext:
         made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         made.minimum_version = ssl.TLSVersion.TLSv1_3
         made.verify_mode = ssl.CERT_REQUIRED
         made.load_cert_chain(settings.tls.cert, settings.tls.key)
         made.load_verify_locations(settings.tls.ca)
         return made
+
+    last: list[ssl.SSLContext] = []
+
+    def context() -> ssl.SSLContext:
+        """Of the files as they are; while they do not fit together, of those before."""
+        try:
+            last[:] = [fresh()]
+        except OSError:  # ssl.SSLError is one
+            if not last:
+                raise
+        return last[0]
 
     def allowed(peer: Peer) -> bool:
         uris = [value for kind, value in peer.get("subjectAltName", ()) if kind == "URI"]

@@ -10,7 +10,7 @@ import grpc
 from google.protobuf.descriptor import ServiceDescriptor
 from safehand_core.errors import SafehandError
 from safehand_core.reasons import Reason
-from safehand_telemetry import names
+from safehand_telemetry import metrics, names
 
 from safehand_rpc.chain import Chain
 from safehand_rpc.checks import Rules
@@ -63,6 +63,7 @@ def wrap(
     """
     require_total([descriptor for _, _, descriptor in services], rules.allowed)
     names.serve(rules.allowed)
+    metrics.rpc_served(rules.allowed)
     _require_served(rules.method_max_bytes, rules.allowed)
     lanes = lanes or {}
     _require_served(lanes, rules.allowed)

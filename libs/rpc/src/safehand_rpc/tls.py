@@ -16,7 +16,9 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 from safehand_core import logs
+from safehand_core.clock import SystemClock
 from safehand_core.errors import SafehandError
+from safehand_core.keystore import read_mounted
 from safehand_core.reasons import Reason
 
 
@@ -46,9 +48,11 @@ class TlsMaterial:
 
 
 def read_material(files: TlsFiles) -> TlsMaterial:
-    """Read the three files; raises CONFIG_INVALID where one is missing or they do not match."""
+    """Read the three files; raises CONFIG_INVALID where one is missing, they do not match, or
+    everyone may read the key."""
     try:
-        cert, secret, ca = (p.read_bytes() for p in (files.cert, files.key, files.ca))
+        cert, ca = files.cert.read_bytes(), files.ca.read_bytes()
+        secret = read_mounted(files.key)
         leaf = x509.load_pem_x509_certificates(cert)[0]
         x509.load_pem_x509_certificates(ca)
         key = load_pem_private_key(secret, None)
@@ -66,6 +70,12 @@ def _require_whole(*pem: bytes) -> None:
     for data in pem:
         if data.count(b"-----BEGIN ") != data.count(b"-----END "):
             raise ValueError
+
+
+def _require_valid(material: TlsMaterial) -> None:
+    """An ended certificate is no reason to drop one that still works."""
+    if material.ends_at <= SystemClock().wall():
+        raise SafehandError(Reason.CONFIG_INVALID, "the TLS certificate has ended")
 
 
 class TlsWatch:
@@ -102,6 +112,7 @@ class TlsWatch:
                 return None
             try:
                 fresh = read_material(self._files)
+                _require_valid(fresh)
             except SafehandError:
                 if stamp != self._complained:
                     self._complained = stamp

@@ -12,12 +12,23 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 from safehand_core.errors import SafehandError
+from safehand_core.keystore import read_mounted
+from safehand_core.network import is_loopback
 from safehand_core.reasons import Reason
 
 SCHEMES: Final = ("postgresql://", "postgres://")
 _SECRET: Final = frozenset({"password", "passfile", "sslpassword"})
-_OURS: Final = frozenset({"options", "service", "servicefile", "client_encoding"})
+_OURS: Final = frozenset(
+    {
+        *("options", "service", "servicefile", "client_encoding", "target_session_attrs"),
+        *("keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count"),
+        "tcp_user_timeout",
+    }
+)
 """What this package sets itself, or what would hide where the database is."""
+PRODUCTION: Final = "production"
+"""The profile in which nothing crosses a network in clear."""
+_CHECKED: Final = "verify-full"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +50,12 @@ class Postgres:
         """libpq's connection parameters, the password among them.
 
         Raises CONFIG_INVALID for a URL that libpq cannot read, that names no database, or that
-        says what it may not say; and for a password file that cannot be read.
+        says what it may not say; and for a password file that cannot be read, or that everyone can.
         """
         found = _parsed(self.url)
         if self.password_file is not None:
             try:
-                found["password"] = self.password_file.read_text(encoding="utf-8").strip()
+                found["password"] = read_mounted(self.password_file).decode().strip()
             except (OSError, UnicodeDecodeError) as error:
                 raise SafehandError(
                     Reason.CONFIG_INVALID, "the database's password file cannot be read"
@@ -82,23 +93,37 @@ def of_service(
     *,
     prefix: str,
     remote_apply: bool = False,
+    profile: str = PRODUCTION,
 ) -> Location:
     """A service's database: ``file``, unless its settings name a URL.
 
     Raises CONFIG_INVALID that names the setting; ``prefix`` is what the service's settings begin
-    with.
+    with. In the production profile also for a server on a network whose certificate and name are
+    not checked.
     """
     if not url and not remote_apply:
         return file
     try:
         if not is_url(url):
             raise SafehandError(Reason.CONFIG_INVALID, "a database URL begins with postgresql://")
-        _parsed(url)
+        parameters = _parsed(url)
+        checked = parameters.get("sslmode") == _CHECKED
+        if profile == PRODUCTION and _is_remote(parameters) and not checked:
+            raise SafehandError(
+                Reason.CONFIG_INVALID,
+                "the database is on a network: its URL must say sslmode=verify-full",
+            )
     except SafehandError as error:
         raise SafehandError(
             error.reason, error.detail, metadata={"settings": prefix + "DATABASE_URL"}
         ) from None
     return Postgres(url, password_file, remote_apply)
+
+
+def _is_remote(parameters: Mapping[str, str]) -> bool:
+    """Whether any server that libpq would try is reached over a network."""
+    named = f"{parameters.get('host', '')},{parameters.get('hostaddr', '')}".split(",")
+    return any(host and not host.startswith(("/", "@")) and not is_loopback(host) for host in named)
 
 
 def _parsed(url: str) -> dict[str, str]:

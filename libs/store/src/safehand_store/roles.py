@@ -25,13 +25,26 @@ SEES_STANDBYS: Final = "pg_read_all_stats"
 
 _EXISTS: Final = "SELECT 1 FROM pg_roles WHERE rolname = %s"
 _SELF: Final = """
-SELECT r.rolsuper OR r.rolcreaterole OR r.rolreplication OR r.rolbypassrls AS mighty,
+SELECT
+    (
+        SELECT bool_or(
+            r.rolsuper OR r.rolcreaterole OR r.rolcreatedb OR r.rolreplication OR r.rolbypassrls
+            OR r.rolname IN (
+                'pg_execute_server_program', 'pg_read_server_files', 'pg_write_server_files',
+                'pg_write_all_data', 'pg_create_subscription', 'pg_maintain', 'pg_signal_backend'
+            )
+        )
+        FROM pg_roles r
+        WHERE pg_has_role(session_user, r.oid, 'MEMBER')
+    ) AS mighty,
     has_schema_privilege('public', 'CREATE')
         OR has_database_privilege(current_database(), 'CREATE') AS creates,
-    pg_has_role(current_user, d.datdba, 'MEMBER') AS owns
-FROM pg_roles r, pg_database d
-WHERE r.rolname = current_user AND d.datname = current_database()
+    pg_has_role(session_user, d.datdba, 'MEMBER') AS owns
+FROM pg_database d
+WHERE d.datname = current_database()
 """
+"""What whoever signed in could become counts, not what it is just now: any role that it is a member
+of, inherited or not, is one SET ROLE away."""
 
 
 def grant(connection: Connection, metadata: MetaData, role: str) -> None:

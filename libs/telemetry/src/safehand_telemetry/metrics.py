@@ -7,6 +7,7 @@ Values that stand somewhere anyway (a queue, a table) are read when somebody scr
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
@@ -109,6 +110,22 @@ def role_kind(role: str) -> str:
     """``service`` of ``service:portal``: the kind of a caller, from ``names.ROLES``."""
     kind = role.partition(":")[0]
     return kind if kind in names.ROLES else "unknown"
+
+
+OURS: Final = ("INTERNAL", "UNAVAILABLE", "DATA_LOSS", "RESOURCE_EXHAUSTED")
+"""How a call ends for a reason that is not the caller's."""
+
+
+def rpc_served(allowed: Mapping[str, Iterable[str]]) -> None:
+    """Begin the counts of failures of our own at 0: who watches a rate sees the first one too.
+
+    Args:
+        allowed: path of each served method, with the roles that may call it.
+    """
+    for method, roles in allowed.items():
+        for role in {role_kind(role) for role in roles}:
+            for status in OURS:
+                _total.setdefault((method, status, role), _RPC_TOTAL.labels(method, status, role))
 
 
 def rpc_began() -> None:

@@ -68,6 +68,7 @@ class NotifySettings(ServiceSettings):
             self.database_url,
             self.database_password_file,
             prefix=self.env_prefix(),
+            profile=self.profile,
         )
 
     @property

@@ -12,7 +12,7 @@ cd "$(dirname "$0")/.."
 TESTS=(${DOCKER_TESTS:-tests/containers tests/bus tests/store tests/ledger})
 INSTALL_S=120
 START_S=20
-TESTS_S=240
+TESTS_S=900
 
 folder=
 engine=

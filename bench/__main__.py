@@ -1,119 +1,141 @@
-"""``python -m bench``: measure, print the table, and with ``--json`` write it down too."""
+"""``python -m bench``: measure the rows, print the table, and with ``--json`` keep it."""
 
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
 import shutil
-import sqlite3
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from safehand_core.errors import SafehandError
 
 from bench import stats
-from bench.rows import append, grant, referral, release, rest, stop
-from bench.stand import FULL, QUICK, Stand, stand
+from bench.report import Report, command_of
+from bench.rows import append, grant, proofs, referral, release, rest, stop
+from bench.rows import refused as refused_row
+from bench.stand import FULL, LEVELS, QUICK, TINY, Effort, Stand, stand
 from bench.stats import Figure
+from bench.system import say
+from bench.where import ENGINES, SQLITE, Where, measured_on, refused
 
-ROWS: dict[str, Callable[[Stand], list[Figure]]] = {
+ROWS: Final[dict[str, Callable[[Stand], list[Figure]]]] = {
     "grant": grant.measure,
     "stop": stop.measure,
     "release": release.measure,
     "append": append.measure,
+    "refused": refused_row.measure,
     "referral": referral.measure,
 }
 """In the order of measuring: ``stop`` stops what ``grant`` granted."""
-REST = "rest"
-ORDER = (stop.ROW, grant.ROW, release.ROW, append.ROW, referral.ROW, rest.ROW)
-"""The order of DESIGN, section 9."""
-EXIT_REFUSED = 78
-"""The database would not be durable here (sysexits.h EX_CONFIG)."""
+PROOFS: Final = "proofs"
+REST: Final = "rest"
+ORDER: Final = (
+    stop.ROW,
+    grant.ROW,
+    release.ROW,
+    append.ROW,
+    refused_row.ROW,
+    referral.ROW,
+    proofs.ROW,
+    rest.ROW,
+)
+"""The order of DESIGN, section 9. The portal's row waits for the portal."""
 
 
 def main() -> int:
     """0 whatever the figures are: they are for people to read. 78 where they would mean nothing."""
     options = _options()
-    folder = Path(tempfile.mkdtemp(prefix="safehand-bench-", dir=options.dir))
-    header = _header()
-    for name, value in header.items():
-        print(f"{name:<10} {value}")
+    report = Report(command_of("bench"))
     try:
-        figures, floor = _measure(folder, options)
+        with measured_on(options.database, options.dir, "bench") as where:
+            report.named("database", where.version())
+            figures, floor = _measure(where, options)
+            if options.keep:
+                kept = Path(f"{where.folder}-kept")
+                shutil.copytree(where.folder, kept, ignore=shutil.ignore_patterns("*.wake"))
+                report.named("kept", str(kept))
     except SafehandError as error:
-        detail = f": {error.detail}" if error.detail else ""
-        print(f"{error.reason.value}: {error.message}{detail}", file=sys.stderr)
-        return EXIT_REFUSED
-    finally:
-        if options.keep:
-            print(f"kept       {folder}")
-        else:
-            shutil.rmtree(folder, ignore_errors=True)
+        return refused(error)
     figures.sort(key=lambda figure: ORDER.index(figure.row))
     for name, value in floor.items():
-        print(f"{name:<10} {value}")
-    print()
-    print(stats.table(figures))
-    if options.json is not None:
-        report = {**header, **floor, "figures": [figure.as_json() for figure in figures]}
-        options.json.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n")
+        report.named(name, value)
+    report.line()
+    report.line(stats.table(figures))
+    report.line()
+    report.end()
+    report.write(options.json, {**floor, "figures": [figure.as_json() for figure in figures]})
     return 0
 
 
 def _options() -> Any:
     parser = argparse.ArgumentParser(prog="make bench ARGS=...", description=__doc__)
-    names = [*ROWS, REST]
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here too")
-    parser.add_argument("--quick", action="store_true", help="fewer calls, more noise")
+    names = [*ROWS, PROOFS, REST]
+    parser.add_argument("--database", choices=ENGINES, default=SQLITE)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="keep output and figures here")
+    effort = parser.add_mutually_exclusive_group()
+    effort.add_argument("--quick", action="store_true", help="fewer calls, more noise")
+    effort.add_argument("--tiny", action="store_true", help="to see that it runs")
     parser.add_argument("--row", action="append", choices=names, help="only this row; repeatable")
+    parser.add_argument("--without", action="append", choices=names, default=[], help="not this")
+    parser.add_argument(
+        "--leaves", type=int, nargs="+", help=f"sizes of the row {PROOFS}; {proofs.LEAVES[-1]:,}"
+        " leaves take minutes and gigabytes",
+    )  # fmt: skip
     parser.add_argument("--dir", type=Path, help="make the databases under this folder")
-    parser.add_argument("--keep", action="store_true", help="leave the databases and logs there")
+    parser.add_argument("--keep", action="store_true", help="leave files and logs there")
     options = parser.parse_args()
-    options.row = options.row or names
-    if "stop" in options.row and "grant" not in options.row:
-        options.row.append("grant")
+    options.row = [name for name in options.row or names if name not in options.without]
+    options.effort = TINY if options.tiny else QUICK if options.quick else FULL
+    if options.leaves is None:
+        options.leaves = proofs.TINY if options.tiny else proofs.LEAVES
     return options
 
 
-def _measure(folder: Path, options: Any) -> tuple[list[Figure], dict[str, str]]:
+def _measure(where: Where, options: Any) -> tuple[list[Figure], dict[str, str]]:
     figures: list[Figure] = []
     floor: dict[str, str] = {}
+    effort: Effort = options.effort
     if set(options.row) & set(ROWS):
-        with stand(folder / "system", QUICK if options.quick else FULL, say=_say) as made:
+        with stand(where.folder / "system", effort, where) as made:
             for name, measure in ROWS.items():
                 if name in options.row:
-                    _say(f"measuring {name}")
+                    say(f"measuring {name}")
                     figures += measure(made)
-            made.disk.sample(made.effort.singles)
-            fsync = made.disk.samples
-            floor["fsync"] = (
-                f"p50 {stats.milliseconds(stats.p50(fsync))}, "
-                f"p99 {stats.milliseconds(stats.p99(fsync))} (fdatasync after 4 KiB, {len(fsync)}x)"
-            )
+            made.disk.sample(effort.singles)
+            floor["fsync"] = _fsync(made.disk.samples)
+            floor.update(_echo(made))
+    if PROOFS in options.row:
+        figures += proofs.measure(where, options.leaves, effort)
     if REST in options.row:
-        _say("measuring a newcomer's first run")
-        figures += rest.measure(folder / "newcomer")
+        say("measuring a newcomer's first run")
+        figures += rest.measure(where)
     return figures, floor
 
 
-def _say(text: str) -> None:
-    if sys.stderr.isatty() or os.environ.get("SAFEHAND_BENCH_TALK"):
-        print(f"  · {text}", file=sys.stderr, flush=True)
+def _fsync(samples: list[float]) -> str:
+    middle, high = stats.p50(samples), stats.p99(samples)
+    return (
+        f"p50 {stats.milliseconds(middle)}, p99 {stats.milliseconds(high)}"
+        f" (fdatasync after 4 KiB, {len(samples)}x)"
+    )
 
 
-def _header() -> dict[str, str]:
-    return {
-        "python": platform.python_version(),
-        "cpus": str(len(os.sched_getaffinity(0))),
-        "kernel": f"{platform.system()} {platform.release()}",
-        "sqlite": sqlite3.sqlite_version,
-    }
+def _echo(made: Stand) -> dict[str, str]:
+    """The floor by itself, once more, so that a table of one row has it too."""
+    found = {}
+    for clients, calls in sorted(made.effort.each.items()):
+        run = made.run_echo(calls, clients)
+        plural = "s" if clients > 1 else ""
+        found[f"echo {clients}"] = (
+            f"p50 {stats.milliseconds(stats.p50(run.latencies))}, {stats.rate(run.rate)}"
+            f" (same chain, same TLS, {clients} client{plural})"
+        )
+    return found
 
+
+assert set(FULL.each) == set(LEVELS)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -6,29 +6,29 @@ their own) and both databases. Two outages are measured:
 - *bus*: the bus was away while consent wrote; it comes back, and relay and notify work at once;
 - *notify*: notify was away while everything else worked; it comes back to a full stream.
 
-Each event is for an agency, so each is a delivery. Raw figures of one run; the machine's load is
+Each event is for an agency, so each is a delivery. Figures of one run; the machine's load is
 printed beside them.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+from safehand_core.errors import SafehandError
 from safehand_store import inbox
 from safehand_store.engine import begin_read, open_engine
 from sqlalchemy import Engine
 
+from bench import floor
+from bench.report import Report, command_of
+from bench.where import ENGINES, SQLITE, measured_on, refused
 from tests.notify.world import World
 
 EVENTS: Final = 10_000
@@ -51,27 +51,32 @@ run_worker(database=Path(database), source="consent", wake_path=Path(wake),
 
 
 def main() -> int:
-    """Print both figures; with ``--json`` write them down too."""
+    """0 whatever the figures are; 78 where the database is not durable."""
     parser = argparse.ArgumentParser(prog="python -m bench.drain", description=__doc__)
     parser.add_argument("--events", type=int, default=EVENTS, help=f"default {EVENTS}")
     parser.add_argument("--many", action="store_true", help=f"{MANY} events")
+    parser.add_argument("--database", choices=ENGINES, default=SQLITE, help="notify's own")
     parser.add_argument("--dir", type=Path, help="where databases and store lie; default /tmp")
     parser.add_argument("--json", type=Path, metavar="FILE")
     options = parser.parse_args()
     count = MANY if options.many else options.events
-    folder = Path(tempfile.mkdtemp(prefix="safehand-drain-", dir=options.dir))
+    report = Report(command_of("bench.drain"))
     try:
-        figures = _measure(folder, count)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-    print(f"events     {count}")
-    print(f"cores      {os.cpu_count()}")
-    print(f"load       {os.getloadavg()[0]:.1f} (one minute, at the end)")
+        with measured_on(options.database, options.dir, "drain") as where:
+            report.named("database", f"notify: {where.version()}; the source: SQLite")
+            report.named("floor", floor.measured(where.folder, where.disk))
+            figures = _measure(where.folder, count)
+    except SafehandError as error:
+        return refused(error)
+    report.line()
+    rows = [[f"{count:,} events", "s", "events/s"]]
     for name, seconds in figures.items():
-        print(f"{name:<28} {seconds:8.2f} s {count / seconds:10.0f} events/s")
-    if options.json is not None:
-        report = {"events": count, "cores": os.cpu_count(), "seconds": figures}
-        options.json.write_text(json.dumps(report, indent=1) + "\n")
+        each = "" if name.endswith("serves") else f"{count / seconds:,.0f}"
+        rows.append([name, f"{seconds:.2f}", each])
+    report.table(rows)
+    report.line()
+    report.end()
+    report.write(options.json, {"events": count, "seconds": figures})
     return 0
 
 
@@ -137,7 +142,9 @@ def _relay(world: World) -> Iterator[subprocess.Popen[Any]]:
     tls = bus.tls["consent"].cert.parent
     arguments = (bus.server.url, bus.seeds["consent"], tls, consent.path, consent.wake_path)
     child = subprocess.Popen(
-        [sys.executable, "-c", _RELAY, *map(str, arguments)], stderr=subprocess.DEVNULL
+        [sys.executable, "-c", _RELAY, *map(str, arguments)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     try:
         yield child

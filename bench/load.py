@@ -1,4 +1,9 @@
-"""Clients that make calls, each in a process of its own, so that no client waits for another's GIL.
+"""Clients that make calls, each with a connection of its own.
+
+Up to eight are processes of their own, so that no client waits for another's GIL. Sixty-four are
+eight processes with eight threads each: sixty-four Pythons would need more memory and more time to
+start than the system under test. Either way they share the machine's CPUs with it, and so do the
+clients of the echo, which is why only the ratio of the two says something.
 
 Requests are made and signed before the clock runs, and travel as bytes: what is measured is the
 call, not the making of it.
@@ -7,17 +12,20 @@ call, not the making of it.
 from __future__ import annotations
 
 import multiprocessing
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Any, Final
 
 from safehand_rpc.dial import connect
 from safehand_rpc.tls import TlsFiles
 
-DEADLINE_S = 30.0
+DEADLINE_S: Final = 30.0
 """Of one call, seconds: a slow machine is a slow figure, not a failure."""
+PROCESSES: Final = 8
+"""Processes that share the clients."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,73 +39,80 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
-    """What one client did: seconds of each call, when it began and ended, and the answers."""
+class Call:
+    """One call: when it began and ended, in seconds of the machine's monotonic clock, which all
+    processes share, and its answer where answers are kept."""
 
-    latencies: list[float]
     began: float
     ended: float
-    answers: list[bytes]
+    answer: bytes
+
+    @property
+    def seconds(self) -> float:
+        return self.ended - self.began
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What all clients did together."""
+    """What all clients did together. ``calls[i]`` are those of client i, in their order."""
 
-    batches: list[Batch]
+    calls: list[list[Call]]
 
     @property
     def latencies(self) -> list[float]:
-        return [one for batch in self.batches for one in batch.latencies]
+        return [call.seconds for mine in self.calls for call in mine]
 
     @property
     def rate(self) -> float:
         """Calls per second, from the first call's begin to the last one's end."""
-        began = min(batch.began for batch in self.batches)
-        ended = max(batch.ended for batch in self.batches)
-        return len(self.latencies) / (ended - began)
+        flat = [call for mine in self.calls for call in mine]
+        return len(flat) / (max(c.ended for c in flat) - min(c.began for c in flat))
 
 
 class Clients:
-    """``count`` client processes, started and idle."""
+    """Up to ``count`` clients, started and idle."""
 
     def __init__(self, count: int) -> None:
         # spawn: gRPC must not be forked.
         context = multiprocessing.get_context("spawn")
+        self.count = count
         self._pipes: list[Connection] = []
         self._processes = []
-        for _ in range(count):
+        for _ in range(min(count, PROCESSES)):
             ours, theirs = context.Pipe()
-            process = context.Process(target=_client, args=(theirs,), daemon=True)
+            process = context.Process(target=_process, args=(theirs,), daemon=True)
             process.start()
             theirs.close()
             self._pipes.append(ours)
             self._processes.append(process)
-
-    def __len__(self) -> int:
-        return len(self._pipes)
 
     def run(
         self, target: Target, requests: Sequence[Sequence[bytes]], *, keep: bool = False
     ) -> Run:
         """Client i sends ``requests[i]``, one after another, all clients at once.
 
-        Clients without requests stay idle. With ``keep`` the answers come back too.
+        With ``keep`` the answers come back too. Raises RuntimeError where a call failed: a figure
+        of calls that were refused means nothing.
         """
+        assert 0 < len(requests) <= self.count
         used = self._pipes[: len(requests)]
-        for pipe, mine in zip(used, requests, strict=True):
-            pipe.send((target, list(mine), keep))
+        for number, pipe in enumerate(used):
+            pipe.send((target, [list(one) for one in requests[number :: len(used)]], keep))
         for pipe in used:
             pipe.recv()
         for pipe in used:
             pipe.send("go")
-        batches = []
-        for pipe in used:
+        calls: list[list[Call]] = [[] for _ in requests]
+        failed = ""
+        for number, pipe in enumerate(used):
             answer = pipe.recv()
             if isinstance(answer, str):
-                raise RuntimeError(f"a client failed: {answer}")
-            batches.append(answer)
-        return Run(batches)
+                failed = answer
+            else:
+                calls[number :: len(used)] = answer
+        if failed:
+            raise RuntimeError(f"a client failed: {failed}")
+        return Run(calls)
 
     def close(self) -> None:
         for pipe in self._pipes:
@@ -106,32 +121,59 @@ class Clients:
             process.join(10)
 
 
-def _client(pipe: Connection) -> None:
-    channels: dict[tuple[str, str, TlsFiles], Any] = {}
-    while (order := pipe.recv()) is not None:
-        target, requests, keep = order
+class _Client:
+    """One client: its connections, kept for the next run."""
+
+    def __init__(self) -> None:
+        self._channels: dict[tuple[str, str, TlsFiles], Any] = {}
+
+    def send(self, target: Target, requests: list[bytes], *, keep: bool) -> list[Call]:
         key = (target.address, target.service, target.tls)
-        if key not in channels:
-            channels[key] = connect(target.address, target.tls, target.service, retry=False)
-        call = channels[key].unary_unary(target.path)
+        if key not in self._channels:
+            self._channels[key] = connect(target.address, target.tls, target.service, retry=False)
+        call = self._channels[key].unary_unary(target.path)
+        done: list[Call] = []
+        for request in requests:
+            began = time.monotonic()
+            answer = call(request, timeout=DEADLINE_S)
+            done.append(Call(began, time.monotonic(), answer if keep else b""))
+        return done
+
+    def close(self) -> None:
+        for channel in self._channels.values():
+            channel.close()
+
+
+def _process(pipe: Connection) -> None:
+    clients: list[_Client] = []
+    while (order := pipe.recv()) is not None:
+        target, batches, keep = order
+        while len(clients) < len(batches):
+            clients.append(_Client())
         pipe.send("ready")
         pipe.recv()
+        pipe.send(_all(clients, target, batches, keep=keep))
+    for client in clients:
+        client.close()
+
+
+def _all(
+    clients: list[_Client], target: Target, batches: list[list[bytes]], *, keep: bool
+) -> list[list[Call]] | str:
+    """The calls of every client of this process, or what went wrong."""
+    done: list[list[Call]] = [[] for _ in batches]
+    errors: list[str] = []
+
+    def work(number: int) -> None:
         try:
-            pipe.send(_calls(call, requests, keep=keep))
+            done[number] = clients[number].send(target, batches[number], keep=keep)
         except Exception as error:
-            pipe.send(f"{type(error).__name__}: {error}")
-    for channel in channels.values():
-        channel.close()
+            errors.append(f"{type(error).__name__}: {error}")
 
-
-def _calls(call: Any, requests: list[bytes], *, keep: bool) -> Batch:
-    latencies: list[float] = []
-    answers: list[bytes] = []
-    began = time.monotonic()
-    for request in requests:
-        start = time.perf_counter()
-        answer = call(request, timeout=DEADLINE_S)
-        latencies.append(time.perf_counter() - start)
-        if keep:
-            answers.append(answer)
-    return Batch(latencies, began, time.monotonic(), answers)
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(1, len(batches))]
+    for thread in threads:
+        thread.start()
+    work(0)
+    for thread in threads:
+        thread.join()
+    return errors[0] if errors else done

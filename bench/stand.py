@@ -1,30 +1,30 @@
-"""The system under measurement: every process of the sandbox, with the clients and the floor."""
+"""What a row needs: the running system, the clients, the floor, the disk; and how it measures."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
 from safehand.consent.v1 import consent_pb2
-from safehand_cli import seed
-from safehand_cli.sandbox import Sandbox
-from safehand_cli.system import System
 from safehand_core import ids
 from safehand_core.entropy import SystemEntropy
-from safehand_store.engine import open_engine, require_durable
 
 from bench import echo, stats
 from bench.disk import Disk
 from bench.load import Clients, Run, Target
-from tests.harness import databases
+from bench.processes import cpu_seconds
+from bench.stats import Figure
+from bench.system import running, say
+from bench.where import Where
+from tests.harness.database import Database
 from tests.harness.world import World
 
-CLIENTS: Final = 8
-"""Clients of a throughput figure."""
+LEVELS: Final = (1, 8, 64)
+"""Clients at once."""
 ENTROPY: Final = SystemEntropy()
 
 
@@ -37,85 +37,129 @@ class Effort:
     """
 
     rounds: int
-    singles: int
-    """Calls of a round by one client, of the operation and of the echo each."""
-    each: int
-    """Calls of a round by each of the eight clients."""
+    each: Mapping[int, int]
+    """Clients at once to calls of each of them in one round, of the operation and of the echo."""
+    warm_up: int
+    """Calls of each client before anything is measured."""
+
+    @property
+    def levels(self) -> Sequence[int]:
+        return sorted(self.each)
+
+    @property
+    def clients(self) -> int:
+        return max(self.each)
+
+    @property
+    def singles(self) -> int:
+        """Calls of a round by one client."""
+        return self.each[1]
 
     @property
     def calls(self) -> int:
-        """Operations of each client for one row, the warm-up included."""
-        return WARM_UP + self.rounds * (self.singles + self.each)
+        """Operations of one row, the warm-up included."""
+        measured = self.rounds * sum(clients * calls for clients, calls in self.each.items())
+        return self.clients * self.warm_up + measured
 
 
-WARM_UP: Final = 20
-FULL: Final = Effort(rounds=5, singles=100, each=100)
-QUICK: Final = Effort(rounds=2, singles=50, each=50)
+FULL: Final = Effort(rounds=5, each={1: 100, 8: 50, 64: 8}, warm_up=3)
+QUICK: Final = Effort(rounds=2, each={1: 50, 8: 25, 64: 6}, warm_up=2)
+TINY: Final = Effort(rounds=1, each={1: 2, 2: 1}, warm_up=1)
+"""To see that it runs. The figures mean nothing."""
+
+
+@dataclass
+class Level:
+    """One number of clients: seconds of each call, calls a second of each round, CPU seconds."""
+
+    clients: int
+    seconds: list[float] = field(default_factory=list)
+    rates: list[float] = field(default_factory=list)
+    cpu: float = 0.0
+
+    def add(self, run: Run) -> None:
+        self.seconds += run.latencies
+        self.rates.append(run.rate)
+
+    @property
+    def rate(self) -> float:
+        return stats.median(self.rates)
+
+    @property
+    def cpu_each(self) -> float:
+        return self.cpu / len(self.seconds)
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """One operation and the floor that was measured between its rounds. Seconds, calls/second."""
+    """One operation and the floor that was measured between its rounds, at each level."""
 
-    single: list[float]
-    rate: float
-    echo_single: list[float]
-    echo_rate: float
+    done: Mapping[int, Level]
+    echo: Mapping[int, Level]
     fsync: list[float]
-    many: list[float]
-    cpu: float
-    """Seconds of CPU that the server's process used for one call of the eight clients."""
-    echo_cpu: float
 
-    def floors(self) -> str:
-        echo_p50, fsync = stats.p50(self.echo_single), stats.p50(self.fsync)
-        return f"echo {stats.milliseconds(echo_p50)} + fsync {stats.milliseconds(fsync)}"
-
-    def latency(self, row: str, goal: float | None) -> stats.Figure:
+    def latency(self, row: str, goal: float | None) -> Figure:
         """p50 of one client against echo p50 + fsync p50."""
-        single = stats.p50(self.single)
-        return stats.Figure(
+        single, floor = stats.p50(self.done[1].seconds), stats.p50(self.echo[1].seconds)
+        fsync = stats.p50(self.fsync)
+        return Figure(
             row,
-            "p50, one client",
+            "p50, 1 client",
             stats.milliseconds(single),
-            self.floors(),
-            single / (stats.p50(self.echo_single) + stats.p50(self.fsync)),
+            f"echo {stats.milliseconds(floor)} + fsync {stats.milliseconds(fsync)}",
+            single / (floor + fsync),
             goal,
         )
 
-    def throughput(self, row: str, goal: float) -> stats.Figure:
-        """Calls per second of eight clients against those of the echo."""
-        return stats.Figure(
-            row,
-            f"rate, {CLIENTS} clients",
-            stats.rate(self.rate),
-            f"echo {stats.rate(self.echo_rate)}",
-            self.rate / self.echo_rate,
-            goal,
-            at_most=False,
-        )
+    def throughput(self, row: str, goal: float, *, all_levels: bool) -> list[Figure]:
+        """Calls per second against those of the echo by as many clients.
 
-    def details(self, row: str) -> list[stats.Figure]:
-        """For information: p99 of one client and of eight, and the server's CPU for one call."""
+        The goal is for the first level of several clients, or with ``all_levels`` for each.
+        """
+        several = [clients for clients in self.done if clients > 1]
         return [
-            stats.Figure(
+            Figure(
                 row,
-                f"p99, one and {CLIENTS} clients",
-                f"{stats.milliseconds(stats.p99(self.single))}, "
-                f"{stats.milliseconds(stats.p99(self.many))}",
-                f"echo p99 {stats.milliseconds(stats.p99(self.echo_single))}",
-                0.0,
+                f"rate, {clients} clients",
+                stats.rate(self.done[clients].rate),
+                f"echo {stats.rate(self.echo[clients].rate)}",
+                self.done[clients].rate / self.echo[clients].rate,
+                goal if all_levels or clients == several[0] else None,
+                at_most=False,
+            )
+            for clients in several
+        ]
+
+    def details(self, row: str) -> list[Figure]:
+        """For information: p50 and p99 at each level, and the server's CPU for one call."""
+        found = [
+            Figure(
+                row,
+                f"p50, p99, {clients} client{'s' if clients > 1 else ''}",
+                _both(level.seconds),
+                f"echo {_both(self.echo[clients].seconds)}",
+                stats.p50(level.seconds) / stats.p50(self.echo[clients].seconds),
                 None,
-            ),
-            stats.Figure(
+            )
+            for clients, level in self.done.items()
+        ]
+        most = max(self.done)
+        own, floor = self.done[most].cpu_each, self.echo[most].cpu_each
+        return [
+            *found,
+            Figure(
                 row,
-                "CPU of the server, one call",
-                stats.milliseconds(self.cpu),
-                f"echo {stats.milliseconds(self.echo_cpu)}",
-                self.cpu / self.echo_cpu,
+                f"server's CPU, {most} clients",
+                f"{stats.milliseconds(own)} a call",
+                f"echo {stats.milliseconds(floor)}",
+                own / floor if floor else 0.0,
                 None,
             ),
         ]
+
+
+def _both(seconds: Sequence[float]) -> str:
+    return f"{stats.milliseconds(stats.p50(seconds))}, {stats.milliseconds(stats.p99(seconds))}"
 
 
 @dataclass
@@ -123,13 +167,14 @@ class Stand:
     """Everything that a row needs. Rows share grants: see ``granted``."""
 
     world: World
+    where: Where
     clients: Clients
     echo: Target
     echo_pid: int
     disk: Disk
     effort: Effort
-    granted: list[tuple[bytes, list[str]]] = field(default_factory=list)
-    """For each client a session and live grants, left by the row ``grant`` for ``stop``."""
+    granted: list[tuple[bytes, str]] = field(default_factory=list)
+    """Her session and a live grant, each; left by the row ``grant`` for ``stop`` and others."""
 
     def target(self, party: str, service: str, path: str) -> Target:
         """A method of a running service, called with the certificate of ``party``."""
@@ -140,73 +185,54 @@ class Stand:
     def measure(
         self,
         target: Target,
-        requests: Sequence[Sequence[bytes]],
+        requests: Iterable[bytes],
         *,
         process: str = "consent",
-        answered: Callable[[int, list[bytes]], None] | None = None,
+        answered: Callable[[bytes, bytes], None] | None = None,
     ) -> Measured:
         """Measure one method of ``process``.
 
-        ``requests[i]`` are the ``effort.calls`` requests of client i; ``answered`` gets each
-        client's answers.
+        ``requests`` yields ``effort.calls`` requests; any client may send any of them.
+        ``answered`` gets each request with its answer.
         """
-        supply = [iter(mine) for mine in requests]
+        supply = iter(requests)
 
-        def run(count: int, clients: int) -> Run:
-            batches = [[next(one) for _ in range(count)] for one in supply[:clients]]
+        def run(calls: int, clients: int) -> Run:
+            batches = [list(islice(supply, calls)) for _ in range(clients)]
             done = self.clients.run(target, batches, keep=answered is not None)
             if answered is not None:
-                for client, batch in enumerate(done.batches):
-                    answered(client, batch.answers)
+                for sent, made in zip(batches, done.calls, strict=True):
+                    for request, call in zip(sent, made, strict=True):
+                        answered(request, call.answer)
             return done
 
-        everybody = len(self.clients)
-        run(WARM_UP, everybody)
-        self.run_echo(WARM_UP, everybody)
-        single: list[float] = []
-        echo_single: list[float] = []
+        return self.compare(run, process=process)
+
+    def compare(self, run: Callable[[int, int], Run], *, process: str) -> Measured:
+        """Measure ``run(calls of each client, clients)`` and the echo in turns."""
+        effort, server = self.effort, self.world.system.supervisor.pid(process)
+        found = {clients: Level(clients) for clients in effort.levels}
+        floor = {clients: Level(clients) for clients in effort.levels}
         fsync: list[float] = []
-        many: list[float] = []
-        rates: list[float] = []
-        echo_rates: list[float] = []
-        for _ in range(self.effort.rounds):
-            fsync += self.disk.sample(self.effort.singles)
-            echo_single += self.run_echo(self.effort.singles, 1).latencies
-            single += run(self.effort.singles, 1).latencies
-        server = self.world.system.supervisor.pid(process)
-        cpu = echo_cpu = 0.0
-        for _ in range(self.effort.rounds):
-            before = cpu_seconds(self.echo_pid)
-            echo_rates.append(self.run_echo(self.effort.each, everybody).rate)
-            echo_cpu += cpu_seconds(self.echo_pid) - before
-            before = cpu_seconds(server)
-            loaded = run(self.effort.each, everybody)
-            cpu += cpu_seconds(server) - before
-            rates.append(loaded.rate)
-            many += loaded.latencies
-        calls = len(many)
-        return Measured(
-            single,
-            stats.median(rates),
-            echo_single,
-            stats.median(echo_rates),
-            fsync,
-            many,
-            cpu / calls,
-            echo_cpu / calls,
-        )
+        run(effort.warm_up, effort.clients)
+        self.run_echo(effort.warm_up, effort.clients)
+        for clients, calls in sorted(effort.each.items()):
+            for _ in range(effort.rounds):
+                fsync += self.disk.sample(effort.singles)
+                before = cpu_seconds(self.echo_pid)
+                floor[clients].add(self.run_echo(calls, clients))
+                floor[clients].cpu += cpu_seconds(self.echo_pid) - before
+                before = cpu_seconds(server)
+                found[clients].add(run(calls, clients))
+                found[clients].cpu += cpu_seconds(server) - before
+        return Measured(found, floor, fsync)
 
-    def run_echo(self, count: int, clients: int) -> Run:
-        return self.clients.run(self.echo, [[_echo_request()] * count] * clients)
+    def run_echo(self, calls: int, clients: int) -> Run:
+        return self.clients.run(self.echo, [[echo_request()] * calls] * clients)
 
 
-def cpu_seconds(pid: int) -> float:
-    """CPU that a process has used so far, in user and in kernel mode (proc(5), ``stat``)."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def _echo_request() -> bytes:
+def echo_request() -> bytes:
+    """What the echo is asked: a stop of nothing, as long as any other."""
     return consent_pb2.StopGrantRequest(
         request_id=ids.new_request_id(ENTROPY),
         session=ENTROPY.bytes(32),
@@ -216,40 +242,33 @@ def _echo_request() -> bytes:
 
 
 @contextmanager
-def stand(root: Path, effort: Effort, *, say: Callable[[str], None]) -> Iterator[Stand]:
-    """The sandbox under ``root``, running and loaded with its TEST sample.
+def stand(
+    root: Path,
+    effort: Effort,
+    where: Where,
+    *,
+    stores: Mapping[str, Database] | None = None,
+) -> Iterator[Stand]:
+    """The sandbox under ``root``, running and loaded with its TEST sample, and the floor.
 
-    Raises CONFIG_INVALID where its databases would not survive a power cut: no figure is printed
-    for those.
+    Raises CONFIG_INVALID where its databases would not survive a power cut.
     """
-    sandbox = Sandbox(root)
-    system = System(sandbox, say=say)
-    clients: Clients | None = None
-    floor: echo.EchoProcess | None = None
+    with running(root, where, stores=stores) as world, floor_of(world, where, effort) as made:
+        yield made
+
+
+@contextmanager
+def floor_of(world: World, where: Where, effort: Effort) -> Iterator[Stand]:
+    """Echo, clients and disk beside a running ``world``."""
+    say(f"starting the echo and {effort.clients} clients")
+    sandbox = world.sandbox
+    floor = echo.EchoProcess(sandbox.service_tls("consent"), sandbox.logs("echo"))
+    clients = Clients(effort.clients)
+    disk = Disk(where.disk)
     try:
-        system.start()
-        seed.load(sandbox, say=say)
-        for service in ("consent", "referral", "notify"):
-            engine = open_engine(sandbox.data(service) / f"{service}.sqlite3")
-            try:
-                require_durable(engine)
-            finally:
-                engine.dispose()
-        world = World(sandbox, system, databases.of_sandbox(sandbox))
-        world.connect()
-        say(f"starting the echo and {CLIENTS} clients")
-        floor = echo.EchoProcess(sandbox.service_tls("consent"), sandbox.logs("echo"))
-        clients = Clients(CLIENTS)
-        disk = Disk(sandbox.data("consent"))
         target = Target(floor.address, "consent", world.party("her").tls, echo.PATH)
-        try:
-            yield Stand(world, clients, target, floor.pid, disk, effort)
-        finally:
-            disk.close()
-            world.disconnect()
+        yield Stand(world, where, clients, target, floor.pid, disk, effort)
     finally:
-        if clients is not None:
-            clients.close()
-        if floor is not None:
-            floor.close()
-        system.stop()
+        disk.close()
+        clients.close()
+        floor.close()

@@ -1,4 +1,4 @@
-"""Row: appends to the ledger in process, one submitter and sixty-four."""
+"""Row: appends to the ledger in process, by one submitter and by several."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import hashlib
 import multiprocessing
 import threading
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from safehand_core.clock import SystemClock
@@ -18,104 +20,123 @@ from safehand_formats.note import NoteSigner
 from safehand_ledger import tables
 from safehand_ledger.transaction import WriterTransaction
 from safehand_ledger.writer import LedgerWriter
-from safehand_store.engine import begin_write, open_engine, require_durable
+from safehand_store.engine import open_engine, require_durable
+from safehand_store.location import Location
 
 from bench import stats
 from bench.disk import Disk
-from bench.stand import Stand
+from bench.stand import Effort, Stand
 from bench.stats import Figure
 
 ROW: Final = "ledger append, in process"
-SUBMITTERS: Final = 64
 GAIN_GOAL: Final = 5.0
 SERIAL_GOAL: Final = 3.0
 APPENDS_PER_CALL: Final = 4
 """Appends are cheaper than calls: this many for each call of the other rows."""
+WARM_UP: Final = 100
+"""Appends before anything is measured."""
 
 
-class Result(NamedTuple):
-    """Seconds of single appends and of the disk beside them; appends per second."""
+@dataclass
+class Result:
+    """Seconds of single appends and of the disk beside them; by submitters, seconds and rates."""
 
-    serial: list[float]
-    fsync: list[float]
-    serial_rates: list[float]
-    many_rates: list[float]
-    many: list[float]
+    fsync: list[float] = field(default_factory=list)
+    seconds: dict[int, list[float]] = field(default_factory=dict)
+    rates: dict[int, list[float]] = field(default_factory=dict)
 
 
 def measure(stand: Stand) -> list[Figure]:
-    """In a process of its own, over an empty ledger beside consent's."""
-    folder = stand.world.sandbox.data("consent") / "bench-ledger"
-    count = stand.effort.each * APPENDS_PER_CALL
+    """In a process of its own, over an empty ledger on the same disk or server as consent's."""
+    store = stand.where.fresh("bench-ledger")
+    store.create(tables.TABLES.leaf.metadata)
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=_process, args=(theirs, folder, stand.effort.rounds, count))
+    process = context.Process(
+        target=_process,
+        args=(theirs, store.location, stand.where.folder, stand.where.disk, stand.effort),
+    )
     process.start()
     theirs.close()
     done: Result = ours.recv()
     process.join()
-    serial, fsync = stats.p50(done.serial), stats.p50(done.fsync)
-    serial_rate, many_rate = stats.median(done.serial_rates), stats.median(done.many_rates)
-    return [
+    store.drop()
+    return figures(done.seconds, done.rates, done.fsync)
+
+
+def figures(
+    seconds: Mapping[int, list[float]], rates: Mapping[int, list[float]], disk: list[float]
+) -> list[Figure]:
+    most = max(seconds)
+    serial, fsync = stats.p50(seconds[1]), stats.p50(disk)
+    serial_rate = stats.median(rates[1])
+    found = [
         Figure(
             ROW,
-            "p50, one submitter",
+            "p50, 1 submitter",
             stats.milliseconds(serial),
             f"fsync {stats.milliseconds(fsync)}",
             serial / fsync,
             SERIAL_GOAL,
-        ),
-        Figure(
-            ROW,
-            f"rate, {SUBMITTERS} submitters",
-            stats.rate(many_rate),
-            f"serial {stats.rate(serial_rate)}",
-            many_rate / serial_rate,
-            GAIN_GOAL,
-            at_most=False,
-        ),
-        Figure(
-            ROW,
-            f"p50 and p99, {SUBMITTERS} submitters",
-            f"{stats.milliseconds(stats.p50(done.many))}, "
-            f"{stats.milliseconds(stats.p99(done.many))}",
-            "",
-            0.0,
-            None,
-        ),
+        )
     ]
+    for submitters in sorted(seconds)[1:]:
+        rate = stats.median(rates[submitters])
+        found.append(
+            Figure(
+                ROW,
+                f"rate, {submitters} submitters",
+                stats.rate(rate),
+                f"serial {stats.rate(serial_rate)}",
+                rate / serial_rate,
+                GAIN_GOAL if submitters == most else None,
+                at_most=False,
+            )
+        )
+    for submitters, took in sorted(seconds.items()):
+        found.append(
+            Figure(
+                ROW,
+                f"p50, p99, {submitters} submitter{'s' if submitters > 1 else ''}",
+                f"{stats.milliseconds(stats.p50(took))}, {stats.milliseconds(stats.p99(took))}",
+                "",
+                0.0,
+                None,
+            )
+        )
+    return found
 
 
-def _process(pipe: Connection, folder: Path, rounds: int, count: int) -> None:
-    pipe.send(run(folder, rounds, count))
+def _process(
+    pipe: Connection, location: Location, folder: Path, disk: Path, effort: Effort
+) -> None:
+    pipe.send(run(location, folder, disk, effort))
 
 
-def run(folder: Path, rounds: int, count: int) -> Result:
-    """Alternate between one submitter and many, with the disk measured in between."""
-    engine = open_engine(folder / "ledger.sqlite3")
+def run(location: Location, folder: Path, disk: Path, effort: Effort) -> Result:
+    """One submitter and several in turns, with the disk measured in between.
+
+    ``disk``: a directory on the disk that the database lies on; ``folder``: for the anchor.
+    """
+    engine = open_engine(location)
     require_durable(engine)
-    with begin_write(engine) as connection:
-        tables.TABLES.leaf.metadata.create_all(connection)
     writer = LedgerWriter(
         engine,
         signer=NoteSigner("bench.safehand.example/ledger", Ed25519PrivateKey.generate()),
         clock=SystemClock(),
         entropy=SystemEntropy(),
-        anchor=folder / "anchor" / "ledger.anchor",
+        anchor=folder / "bench-anchor" / "ledger.anchor",
     )
-    disk = Disk(folder)
-    result = Result([], [], [], [], [])
+    floor, result = Disk(disk), Result()
     with writer:
-        _submit(writer, 100)
-        for _ in range(rounds):
-            result.fsync.extend(disk.sample(count))
-            began = time.perf_counter()
-            result.serial.extend(_submit(writer, count))
-            result.serial_rates.append(count / (time.perf_counter() - began))
-            took, seconds = _submit_together(writer, count)
-            result.many.extend(took)
-            result.many_rates.append(len(took) / seconds)
-    disk.close()
+        _submit(writer, min(WARM_UP, effort.singles * APPENDS_PER_CALL))
+        for _ in range(effort.rounds):
+            for submitters, calls in sorted(effort.each.items()):
+                result.fsync += floor.sample(effort.singles)
+                took, seconds = _submit_together(writer, submitters, calls * APPENDS_PER_CALL)
+                result.seconds.setdefault(submitters, []).extend(took)
+                result.rates.setdefault(submitters, []).append(len(took) / seconds)
+    floor.close()
     engine.dispose()
     return result
 
@@ -129,16 +150,18 @@ def _submit(writer: LedgerWriter, count: int) -> list[float]:
     return took
 
 
-def _submit_together(writer: LedgerWriter, count: int) -> tuple[list[float], float]:
-    """Seconds of each append of all submitters, and of all of it."""
+def _submit_together(
+    writer: LedgerWriter, submitters: int, count: int
+) -> tuple[list[float], float]:
+    """Seconds of each append of all submitters, ``count`` each, and of all of it."""
     took: list[list[float]] = []
-    start = threading.Barrier(SUBMITTERS + 1)
+    start = threading.Barrier(submitters + 1)
 
     def submitter() -> None:
         start.wait()
-        took.append(_submit(writer, count // 4))
+        took.append(_submit(writer, count))
 
-    threads = [threading.Thread(target=submitter) for _ in range(SUBMITTERS)]
+    threads = [threading.Thread(target=submitter) for _ in range(submitters)]
     for thread in threads:
         thread.start()
     start.wait()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import cycle, islice
 from typing import Final
 
 from safehand.consent.v1 import consent_pb2
@@ -9,6 +10,7 @@ from safehand_cli.story import PURPOSE
 from safehand_client._internal.notice import NOTICE_SHA256
 from safehand_core import ids
 
+from bench.load import Target
 from bench.stand import ENTROPY, Stand
 from bench.stats import Figure
 
@@ -19,29 +21,31 @@ RATE_GOAL: Final = 0.4
 
 
 def measure(stand: Stand) -> list[Figure]:
-    """Each client grants in a session of its own. Leaves the grants to ``stand.granted``."""
-    stand.granted = [(_session(stand), []) for _ in range(len(stand.clients))]
-
-    def answered(client: int, answers: list[bytes]) -> None:
-        stand.granted[client][1].extend(
-            consent_pb2.GrantResponse.FromString(answer).grant.grant for answer in answers
-        )
-
-    requests = [
-        [_request(session) for _ in range(stand.effort.calls)] for session, _ in stand.granted
+    """As many people as clients, each in a session of hers. Leaves ``stand.granted``."""
+    sessions = [session(stand) for _ in range(stand.effort.clients)]
+    requests = [request(one) for one in islice(cycle(sessions), stand.effort.calls)]
+    done = stand.measure(
+        target(stand), requests, answered=lambda sent, got: stand.granted.append(given(sent, got))
+    )
+    return [
+        done.latency(ROW, P50_GOAL),
+        *done.throughput(ROW, RATE_GOAL, all_levels=True),
+        *done.details(ROW),
     ]
-    target = stand.target("her", "consent", "/safehand.consent.v1.ConsentService/Grant")
-    done = stand.measure(target, requests, answered=answered)
-    return [done.latency(ROW, P50_GOAL), done.throughput(ROW, RATE_GOAL), *done.details(ROW)]
 
 
-def _session(stand: Stand) -> bytes:
+def target(stand: Stand) -> Target:
+    return stand.target("her", "consent", "/safehand.consent.v1.ConsentService/Grant")
+
+
+def session(stand: Stand) -> bytes:
+    """The session of somebody new."""
     person = stand.world.person()
     with stand.world.session(person) as her:
         return her.session
 
 
-def _request(session: bytes) -> bytes:
+def request(session: bytes) -> bytes:
     terms = consent_pb2.Terms(
         releasing_agency="agency-a",
         recipient_agency="agency-b",
@@ -55,3 +59,22 @@ def _request(session: bytes) -> bytes:
     return consent_pb2.GrantRequest(
         request_id=ids.new_request_id(ENTROPY), session=session, terms=terms
     ).SerializeToString()
+
+
+def given(request: bytes, answer: bytes) -> tuple[bytes, str]:
+    """Her session and the grant that she made in it."""
+    sent = consent_pb2.GrantRequest.FromString(request)
+    return sent.session, consent_pb2.GrantResponse.FromString(answer).grant.grant
+
+
+def more(stand: Stand, count: int) -> list[tuple[bytes, str]]:
+    """So many more live grants, made quickly by all clients together."""
+    people = [session(stand) for _ in range(min(count, stand.effort.clients))]
+    each = -(-count // len(people))
+    batches = [[request(one) for _ in range(each)] for one in people]
+    run = stand.clients.run(target(stand), batches, keep=True)
+    return [
+        given(sent, call.answer)
+        for batch, calls in zip(batches, run.calls, strict=True)
+        for sent, call in zip(batch, calls, strict=True)
+    ][:count]

@@ -2,111 +2,100 @@
 
 from __future__ import annotations
 
-import queue
 import threading
 import time
-from dataclasses import dataclass, field, replace
-from typing import Any, Final, cast
-
-from safehand_client import AgencyClient
+from typing import Final
 
 from bench import stats
+from bench.load import Run
+from bench.rows import sealed
 from bench.stand import Stand
 from bench.stats import Figure
 from tests.harness.world import World
 
 ROW: Final = "referral, create → recipient's event"
 GOAL: Final = 10.0
-EVENT_S: Final = 30.0
+EVENT_S: Final = 60.0
 """Longest wait for one event."""
-
-
-@dataclass
-class _Timed:
-    """The referral stub, noting when ``CreateReferral`` was called and answered."""
-
-    stub: Any
-    called: float = 0.0
-    answered: list[float] = field(default_factory=list)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.stub, name)
-
-    def CreateReferral(self, request: Any, **options: Any) -> Any:  # noqa: N802
-        self.called = time.perf_counter()
-        answer = self.stub.CreateReferral(request, **options)
-        self.answered.append(time.perf_counter() - self.called)
-        return answer
+SHARE: Final = 4
+"""A quarter of the calls of other rows: each needs a sealed and authorised referral."""
 
 
 def measure(stand: Stand) -> list[Figure]:
-    """One referral at a time; sealing and AuthorizeReferral come before the clock starts."""
-    world = stand.world
-    echo: list[float] = []
-    took: list[float] = []
-    timed = _Timed(world.agency_a.stubs.referral)
-    sender = AgencyClient(
-        world.party("agency-a"), stubs=replace(world.agency_a.stubs, referral=cast(Any, timed))
-    )
-    heard = _follow(world)
-    grant = world.grant(world.person())
-    for _ in range(stand.effort.rounds):
-        echo += stand.run_echo(stand.effort.singles, 1).latencies
-        for _ in range(max(10, stand.effort.singles // 4)):
-            sent = _send(sender, grant)
-            while True:
-                resource, at = heard.get(timeout=EVENT_S)
-                if resource == f"referrals/{sent}":
-                    break
-            took.append(at - timed.called)
-    middle, floor = stats.p50(took), stats.p50(echo)
-    return [
-        Figure(
-            ROW,
-            "p50, one at a time",
-            stats.milliseconds(middle),
-            f"echo {stats.milliseconds(floor)}",
-            middle / floor,
-            GOAL,
-        ),
-        Figure(
-            ROW,
-            "p99; p50 of CreateReferral alone",
-            f"{stats.milliseconds(stats.p99(took))}; "
-            f"{stats.milliseconds(stats.p50(timed.answered))}",
-            f"echo p99 {stats.milliseconds(stats.p99(echo))}",
-            0.0,
-            None,
-        ),
-    ]
+    """Sealing and AuthorizeReferral come before the clock starts, the event's stream ends it."""
+    heard, desk = Stream(stand.world), sealed.Desk(stand)
+    target = sealed.create(stand)
+    took: dict[int, list[float]] = {}
+
+    def run(calls: int, clients: int) -> Run:
+        each = max(1, calls // SHARE)
+        ready = [[desk.ready() for _ in range(each)] for _ in range(clients)]
+        done = stand.clients.run(target, [[one.again() for one in mine] for mine in ready])
+        for mine, answered in zip(ready, done.calls, strict=True):
+            for one, call in zip(mine, answered, strict=True):
+                arrived = heard.wait(f"referrals/{one.referral}")
+                took.setdefault(clients, []).append(arrived - call.began)
+        return done
+
+    run(1, 1)
+    took.clear()
+    done = stand.compare(run, process="referral")
+    warm_up = max(1, stand.effort.warm_up // SHARE) * stand.effort.clients
+    took[stand.effort.clients] = took[stand.effort.clients][warm_up:]
+    figures = []
+    for clients, seconds in sorted(took.items()):
+        floor = stats.p50(done.echo[clients].seconds)
+        figures.append(
+            Figure(
+                ROW,
+                f"p50, {clients} client{'s' if clients > 1 else ''}",
+                stats.milliseconds(stats.p50(seconds)),
+                f"echo {stats.milliseconds(floor)}",
+                stats.p50(seconds) / floor,
+                GOAL,
+            )
+        )
+        figures.append(
+            Figure(
+                ROW,
+                "p99; p50 of CreateReferral",
+                f"{stats.milliseconds(stats.p99(seconds))}; "
+                f"{stats.milliseconds(stats.p50(done.done[clients].seconds))}",
+                f"echo p99 {stats.milliseconds(stats.p99(done.echo[clients].seconds))}",
+                0.0,
+                None,
+            )
+        )
+    return figures
 
 
-def _send(sender: AgencyClient, grant: str) -> str:
-    from safehand_cli.story import PURPOSE, SERVICE, TEST_FORM
+class Stream:
+    """The recipient's events by resource, with the time at which each came off its stream."""
 
-    return sender.send(
-        grant=grant,
-        recipient="agency-b",
-        purpose=PURPOSE,
-        service=SERVICE,
-        form=TEST_FORM,
-        categories=("CARD", "NAME"),
-    ).referral
+    def __init__(self, world: World) -> None:
+        self._arrived: dict[str, float] = {}
+        self._changed = threading.Condition()
+        after = 0
+        while page := world.agency_b.deliveries(after):
+            after = page[-1].cursor
+        threading.Thread(target=self._listen, args=(world, after), daemon=True).start()
 
-
-def _follow(world: World) -> queue.Queue[tuple[str, float]]:
-    """The recipient's events, with the time at which each came off its stream."""
-    heard: queue.Queue[tuple[str, float]] = queue.Queue()
-    after = 0
-    while page := world.agency_b.deliveries(after):
-        after = page[-1].cursor
-
-    def listen() -> None:
+    def _listen(self, world: World, after: int) -> None:
         try:
             for delivery in world.agency_b.follow(after):
-                heard.put((delivery.event.resource, time.perf_counter()))
+                now = time.monotonic()
+                with self._changed:
+                    self._arrived[delivery.event.resource] = now
+                    self._changed.notify_all()
         except Exception:
             return  # the stand is being taken down
 
-    threading.Thread(target=listen, daemon=True).start()
-    return heard
+    def wait(self, resource: str, *, since: float = 0.0) -> float:
+        """When the newest event of ``resource`` came, which is after ``since`` (monotonic)."""
+        with self._changed:
+            arrived = self._changed.wait_for(
+                lambda: self._arrived.get(resource, 0.0) > since, EVENT_S
+            )
+            if not arrived:
+                raise RuntimeError("an event did not arrive")
+            return self._arrived[resource]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import signal
 import subprocess
@@ -13,7 +12,10 @@ from typing import Final
 
 from safehand_cli.system import memory_pss
 
+from bench.processes import family
 from bench.stats import Figure
+from bench.system import running
+from bench.where import Where
 
 ROW: Final = "everything at rest (make run)"
 MEMORY_GOAL_MB: Final = 600.0
@@ -25,11 +27,22 @@ _ROUTED: Final = re.compile(r"first referral routed")
 _UP: Final = re.compile(r"stays up until")
 
 
-def measure(folder: Path) -> list[Figure]:
-    """``safehand up --story`` as a newcomer runs it; files are in the page cache by now."""
+def measure(where: Where) -> list[Figure]:
+    """SQLite: what ``make run`` is. PostgreSQL: the same processes on a server that runs already,
+    started by this one; ``make run`` does not do that."""
+    if where.cluster is not None:
+        return _on_server(where)
     began = time.monotonic()
     process = subprocess.Popen(
-        [sys.executable, "-m", "safehand_cli.main", "--dir", str(folder), "up", "--story"],
+        [
+            sys.executable,
+            "-m",
+            "safehand_cli.main",
+            "--dir",
+            str(where.folder / "newcomer"),
+            "up",
+            "--story",
+        ],
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -37,17 +50,34 @@ def measure(folder: Path) -> list[Figure]:
         routed = _wait_for(process, _ROUTED) - began
         _wait_for(process, _UP)
         time.sleep(SETTLE_S)
-        sizes = memory_pss({str(pid): pid for pid in _family(process.pid)})
+        sizes = memory_pss({str(pid): pid for pid in family(process.pid)})
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(30)
-    total = sum(sizes.values()) / 2**20
+    return _figures(sum(sizes.values()), f"{len(sizes)} processes", routed)
+
+
+def _on_server(where: Where) -> list[Figure]:
+    began = time.monotonic()
+    with running(Path(where.folder) / "newcomer", where) as world:
+        world.accepted(world.grant(world.person()))
+        routed = time.monotonic() - began
+        time.sleep(SETTLE_S)
+        supervisor = world.system.supervisor
+        own = memory_pss({name: supervisor.pid(name) for name in supervisor.names()})
+        server = where.server_memory()
+    note = f"{len(own)} processes, without PostgreSQL's {server / 2**20:.0f} MiB"
+    return _figures(sum(own.values()), note, routed)
+
+
+def _figures(size: int, processes: str, routed: float) -> list[Figure]:
+    total = size / 2**20
     return [
         Figure(
             ROW,
             "memory, all processes (PSS)",
             f"{total:.0f} MiB",
-            f"{len(sizes)} processes",
+            processes,
             total,
             MEMORY_GOAL_MB,
         ),
@@ -71,19 +101,3 @@ def _wait_for(process: subprocess.Popen[str], pattern: re.Pattern[str]) -> float
         if time.monotonic() > deadline:
             break
     raise RuntimeError("safehand up did not come that far")
-
-
-def _family(root: int) -> list[int]:
-    """``root`` and every process below it, from /proc."""
-    parents: dict[int, int] = {}
-    for entry in os.listdir("/proc"):  # noqa: PTH208  names only
-        if entry.isdigit():
-            try:
-                text = Path(f"/proc/{entry}/stat").read_text()
-            except OSError:
-                continue
-            parents[int(entry)] = int(text.rpartition(")")[2].split()[1])
-    family = {root}
-    while more := {pid for pid, parent in parents.items() if parent in family} - family:
-        family |= more
-    return sorted(family)

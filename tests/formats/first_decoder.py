@@ -13,10 +13,13 @@ from safehand_formats import (
     manifest,
     note,
     proof,
+    record,
     release_request,
+    resume,
     sealing,
     sharing_protocol,
     signing,
+    succession,
     token,
     wraps,
 )
@@ -146,6 +149,32 @@ def _release_request(i: Inputs) -> Any:
     return {"digest": signed.digest.hex()}
 
 
+def _record(i: Inputs) -> Any:
+    signed = record.SignedRecord(i["message"].encode(), raw(i["signature"]))
+    signed.verify(raw(i["public"]))
+    return {"digest": signed.digest.hex()}
+
+
+def _second(i: Inputs) -> Any:
+    signed = record.SignedSecond(i["message"].encode(), raw(i["signature"]))
+    signed.verify(raw(i["public"]))
+    return {"digest": signed.digest.hex()}
+
+
+def _resume(i: Inputs) -> Any:
+    signed = resume.SignedResume(i["message"].encode(), raw(i["signature"]))
+    signed.verify(raw(i["public"]))
+    return {"digest": signed.digest.hex()}
+
+
+def _succession(i: Inputs) -> Any:
+    signed = succession.SignedSuccession(
+        i["message"].encode(), raw(i["signature_old"]), raw(i["signature_new"])
+    )
+    said = signed.verify(i["agency"], raw(i["public"]))
+    return {"new": said.new.hex(), "old_until": said.old_until}
+
+
 def _token(i: Inputs) -> Any:
     claims = token.verify(
         i["token"],
@@ -181,5 +210,9 @@ DECODERS: dict[str, Callable[[Inputs], Any]] = {
     "answer": _answer,
     "answer-ack": _answer_ack,
     "release-request": _release_request,
+    "record": _record,
+    "second": _second,
+    "resume": _resume,
+    "succession": _succession,
     "token": _token,
 }

@@ -695,6 +695,83 @@ def release_request_case(i: dict[str, Any]) -> Any:
     return {"digest": digest.hex()}
 
 
+def record_case(i: dict[str, Any]) -> Any:
+    value, digest = _signed(
+        i,
+        "safehand/v1/record",
+        "v agency worker_ref subject_ref medium terms request_id at",
+    )
+    _check_worker(value)
+    word(value["medium"], ["paper", "spoken", "interpreter"])
+    terms = keys(
+        value["terms"],
+        "releasing recipient purpose categories expires_at erase_by notice language given_how "
+        "present",
+    )
+    text(terms["releasing"], AGENCY)
+    text(terms["recipient"], AGENCY)
+    word(terms["purpose"], PURPOSES)
+    word_list(terms["categories"], CATEGORIES)
+    integer(terms["expires_at"])
+    integer(terms["erase_by"])
+    text(terms["notice"], DIGEST)
+    _check_language(terms["language"])
+    word(terms["given_how"], GIVEN_HOW)
+    word(terms["present"], PRESENT)
+    return {"digest": digest.hex()}
+
+
+def second_case(i: dict[str, Any]) -> Any:
+    value, digest = _signed(
+        i, "safehand/v1/second", "v agency worker_ref subject_ref record request_id at"
+    )
+    _check_worker(value)
+    text(value["record"], DIGEST)
+    return {"digest": digest.hex()}
+
+
+def _check_worker(value: Any) -> None:
+    """Who of which agency says it of whom, under which request, and when."""
+    text(value["agency"], AGENCY)
+    text(value["worker_ref"], WORKER)
+    text(value["subject_ref"], WORKER)
+    text(value["request_id"], UUID)
+    integer(value["at"])
+
+
+def resume_case(i: dict[str, Any]) -> Any:
+    value, digest = _signed(
+        i, "safehand/v1/resume", "v agency grant worker_ref second_ref request_id at"
+    )
+    text(value["agency"], AGENCY)
+    text(value["grant"], RANDOM_ID)
+    text(value["worker_ref"], WORKER)
+    text(value["second_ref"], WORKER)
+    need(value["worker_ref"] != value["second_ref"], "one worker twice")
+    text(value["request_id"], UUID)
+    integer(value["at"])
+    return {"digest": digest.hex()}
+
+
+def succession_case(i: dict[str, Any]) -> Any:
+    """The next identity key of an agency whose key ``public`` the reader already holds."""
+    data = i["message"].encode("utf-8")
+    value = keys(cj(data, 1024), "v agency old new not_before old_until")
+    integer(value["v"], 1, 1)
+    text(value["agency"], AGENCY)
+    text(value["old"], DIGEST)
+    text(value["new"], DIGEST)
+    need(value["old"] != value["new"], "itself")
+    integer(value["not_before"])
+    integer(value["old_until"])
+    need(0 <= value["old_until"] - value["not_before"] <= 90 * 24 * 3600, "overlap")
+    need(value["agency"] == i["agency"] and value["old"] == i["public"], "another key")
+    for side in ("old", "new"):
+        signature = bytes.fromhex(i[f"signature_{side}"])
+        check_signature(bytes.fromhex(value[side]), "safehand/v1/succession", data, signature)
+    return {"new": value["new"], "old_until": value["old_until"]}
+
+
 # --- section 7: the consent token -------------------------------------------------------------
 
 
@@ -769,5 +846,9 @@ DECODERS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "answer": answer_case,
     "answer-ack": answer_ack_case,
     "release-request": release_request_case,
+    "record": record_case,
+    "second": second_case,
+    "resume": resume_case,
+    "succession": succession_case,
     "token": token_case,
 }

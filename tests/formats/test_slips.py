@@ -90,10 +90,44 @@ def test_only_an_end_says_that_keys_are_deleted() -> None:
         assert "deleted," not in words(made(kind))
 
 
-def test_void_is_another_word_than_over() -> None:
-    assert "made to say yes" in words(made(Kind.REVOKE, cause="invalidated"))
-    assert "made to say yes" not in words(made(Kind.REVOKE))
+def test_void_is_another_word_than_over_and_says_no_reason() -> None:
+    # A worker's word and her No to a record make it void too: the entry does not say why.
+    void = words(made(Kind.REVOKE, cause="invalidated"))
+    assert "It is void since 1 January 1970: it counts as no consent." in void
+    assert "made to" not in void
+    assert "void" not in words(made(Kind.REVOKE))
     assert words(made(Kind.EXPIRE, cause="unconfirmed")) != words(made(Kind.EXPIRE))
+
+
+def test_what_was_final_at_once_is_not_said_to_be_undone() -> None:
+    at = BODIES[Kind.STOP]["at"]
+    said = words(made(Kind.STOP, final_at=at))
+    assert "It can not be turned on again." in said
+    assert "until" not in said
+    assert "can not" not in words(made(Kind.STOP))
+
+
+def test_an_end_is_said_to_be_when_it_was_and_not_when_it_was_written_down() -> None:
+    for more in ({}, {"cause": "unconfirmed"}):
+        said = words(made(Kind.EXPIRE, at=86_400 * 400, expires_at=86_400 * 395, **more))
+        assert "31 January 1971" in said
+        assert "5 February 1971" not in said
+
+
+def test_a_lapse_fits_a_word_and_a_signature_that_did_not_come() -> None:
+    said = words(made(Kind.EXPIRE, cause="unconfirmed"))
+    assert "because nobody confirmed or signed it in time" in said
+
+
+def test_a_no_does_not_say_who_asked() -> None:
+    said = words(made(Kind.REFUSE))
+    assert "You were asked whether Harbour House may tell Legal Aid 7: " in said
+    assert "Harbour House asked" not in said
+
+
+def test_a_narrowing_does_not_say_that_something_was_taken_out() -> None:
+    # Its body names what stays: it may have moved the end alone.
+    assert "If you took something out, it can not be opened any more" in words(made(Kind.NARROW))
 
 
 def test_the_short_form_says_nothing_of_what_it_is() -> None:

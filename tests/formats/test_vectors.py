@@ -83,6 +83,15 @@ FIELDS_OF = {
     "release-request": [
         "v", "manifest", "referral", "part", "recipient", "worker_ref", "request_id",
     ],
+    "record": [
+        "v", "agency", "worker_ref", "subject_ref", "medium", "terms", "terms.releasing",
+        "terms.recipient", "terms.purpose", "terms.categories", "terms.expires_at",
+        "terms.erase_by", "terms.notice", "terms.language", "terms.given_how", "terms.present",
+        "request_id", "at",
+    ],
+    "second": ["v", "agency", "worker_ref", "subject_ref", "record", "request_id", "at"],
+    "resume": ["v", "agency", "grant", "worker_ref", "second_ref", "request_id", "at"],
+    "succession": ["v", "agency", "old", "new", "not_before", "old_until"],
     "token": [
         "iss", "aud", "iat", "nbf", "exp", "jti", "cnf", "authorization_details",
         "authorization_details.0.type", "authorization_details.0.recipient",

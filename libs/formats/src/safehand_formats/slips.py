@@ -48,12 +48,13 @@ SENTENCES: Final[Mapping[str, str]] = {
     "how_to_stop": "You can stop it at any time: with your card and PIN, or through any worker of "
     "theirs, also by phone.",
     "refused": "You said no on {day}.",
-    "refused_what": "{releasing} asked to tell {recipient}: {what}. They may not.",
+    "refused_what": "You were asked whether {releasing} may tell {recipient}: {what}. They may "
+    "not.",
     "no_cost": "Saying no takes no help away from you.",
     "narrowed": "You made it smaller on {day}.",
     "left": "What they may still get: {what}. Until {until}.",
-    "gone": "What you took out can not be opened any more, and this can not be undone. Its keys "
-    "are deleted, and every copy of them within a day.",
+    "gone": "This can not be undone. If you took something out, it can not be opened any more: its "
+    "keys are deleted, and every copy of them within a day.",
     "confirmed_self": "You said on {day} that it is right.",
     "confirmed_second": "A second person said on {day} that it is right.",
     "confirmed_guardian": "Your guardian signed it on {day}.",
@@ -61,15 +62,16 @@ SENTENCES: Final[Mapping[str, str]] = {
     "stopped_worker": "A worker stopped it for you on {day}.",
     "stopped_representative": "A person whom you chose stopped it for you on {day}.",
     "stopped_now": "From then on nothing more is opened.",
-    "undo": "It can be turned on again until {final}. After that the keys are deleted, and every "
-    "copy of them within a day.",
+    "undo": "It can be turned on again until {final}, if its time is not over before. After that "
+    "the keys are deleted, and every copy of them within a day.",
+    "no_undo": "It can not be turned on again.",
     "help_stays": "Stopping ends sharing. It does not end a place or an appointment.",
     "resumed_self": "You turned it on again on {day}.",
     "resumed_staff": "Two workers turned it on again for you on {day}, with your code word.",
     "final": "It is over for good since {day}.",
-    "invalid": "It is void since {day}, because you were made to say yes.",
-    "expired": "Its time was over on {day}.",
-    "unconfirmed": "It ended on {day}, because nobody said in time that it is right.",
+    "invalid": "It is void since {day}: it counts as no consent.",
+    "expired": "Its time was over on {end}.",
+    "unconfirmed": "It ended on {end}, because nobody confirmed or signed it in time.",
     "keys_gone": "The keys are deleted, and every copy of them within a day.",
     "opened_stays": "What they had opened before, they have seen.",
 }
@@ -186,10 +188,13 @@ def _confirm(said: _Said) -> list[Line]:
 
 
 def _stop(said: _Said) -> list[Line]:
+    # Final at once: there was never a moment in which it could be undone.
+    can_undo = said.body["at"] < said.body["final_at"]
+    undo = said.line("undo", final=_moment(said.body["final_at"]))
     return [
         said.line(f"stopped_{said.body['by']}"),
         said.line("stopped_now"),
-        said.line("undo", final=_moment(said.body["final_at"])),
+        undo if can_undo else said.line("no_undo"),
         said.line("opened_stays"),
         said.line("help_stays"),
     ]
@@ -206,8 +211,10 @@ def _revoke(said: _Said) -> list[Line]:
 
 
 def _expire(said: _Said) -> list[Line]:
+    # When its time was over, which may be days before the entry was made.
     name = "unconfirmed" if "cause" in said.body else "expired"
-    return [said.line(name), said.line("keys_gone"), said.line("opened_stays")]
+    first = said.line(name, end=said.day("expires_at"))
+    return [first, said.line("keys_gone"), said.line("opened_stays")]
 
 
 _WRITERS: Final[Mapping[Kind, Callable[[_Said], list[Line]]]] = {

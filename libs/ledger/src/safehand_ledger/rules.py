@@ -19,12 +19,19 @@ from safehand_formats.bodies import body_time
 from safehand_formats.kinds import COUNTED, Kind, grant_tag, key_tag
 from safehand_formats.leaf import Leaf
 
+from safehand_ledger.releases import Releases
 from safehand_ledger.report import Problems
 
-WEAK_WINDOW_S: Final = 72 * 3600
-"""Shortest time, seconds, in which a stop that somebody else made can be undone (DESIGN 3.4)."""
+STRONG_WINDOWS_S: Final = (24 * 3600, 0)
+"""How long her own stop can be undone, seconds (DESIGN 3.4): a day, or never where it is final at
+once."""
+WEAK_WINDOWS_S: Final = (72 * 3600,)
+"""How long a stop that somebody else made can be undone, seconds (DESIGN 3.4)."""
 MAX_TERM_S: Final = 180 * 24 * 3600
 """Longest term of a grant, seconds (PROTOCOL step 5)."""
+MAX_WAIT_S: Final = 14 * 24 * 3600
+"""Longest time, seconds, in which a grant waits for her word or a guardian's: after that silence
+would turn into consent (DESIGN 6)."""
 
 Body = Mapping[str, Json]
 
@@ -49,8 +56,10 @@ class _Refer:
 
 @dataclass(slots=True)
 class _Grant:
-    """One grant's entries so far. ``body`` is None when its GRANT was forgotten."""
+    """One grant's entries so far. ``body`` is None when its GRANT was forgotten; ``index`` is that
+    of its first entry that was not."""
 
+    index: int
     body: Body | None
     categories: set[str] = field(default_factory=set)
     expires_at: int = 0
@@ -79,6 +88,7 @@ class Rules:
         self._referrals: dict[str, str] = {}
         self._manifests: dict[str, Body] = {}
         self._replaced: set[str] = set()
+        self._releases = Releases()
         self._forgotten: dict[Kind, list[int]] = {kind: [] for kind in Kind}
         self._checks: Mapping[Kind, Callable[[int, _Grant, Body], None]] = {
             Kind.NARROW: self._narrow,
@@ -121,10 +131,16 @@ class Rules:
         if grant is None:
             known = self._may_hide(Kind.GRANT)
             self._require(known, "ORDER", index, "no such grant before it")
-            grant = self._grants[name] = _Grant(None)
+            grant = self._grants[name] = _Grant(index, None)
         if leaf.kind in COUNTED:
             self._counter(index, leaf.kind, grant, body)
         self._checks[leaf.kind](index, grant, body)
+
+    def finish(self) -> None:
+        """There is no further entry: what had to end by now has ended."""
+        for grant in self._grants.values():
+            if not grant.ended and not self._may_hide(Kind.REVOKE, grant.index):
+                self._unended(grant)
 
     # --- one rule each ------------------------------------------------------------------------
 
@@ -164,9 +180,13 @@ class Rules:
         if "recorded_by" in body:
             other = body["recorded_by"] != body["recipient"]
             self._require(other, "SCOPE", index, "recorded by its own recipient")
+        for until in ("confirm_by", "cosign_by"):
+            if until in body:
+                soon = issued < _number(body, until) <= issued + MAX_WAIT_S
+                self._require(soon, "TERM", index, "waits longer than 14 days")
         if "ask" in body:
             self._answer(index, _text(body, "ask"))
-        self._grants[name] = _Grant(body, _names(body, "categories"), expires)
+        self._grants[name] = _Grant(index, body, _names(body, "categories"), expires)
 
     def _refuse(self, index: int, body: Body) -> None:
         self._answer(index, _text(body, "ask"))
@@ -222,8 +242,12 @@ class Rules:
         over_weak = hers and grant.stop is not None and grant.stop[1]["strength"] == "weak"
         self._require(over_weak or not self._stopped(grant), "ORDER", index, "stopped twice")
         window = _number(body, "final_at") - _number(body, "at")
-        self._require(window >= 0, "TIME", index, "final before it is a stop")
-        self._require(hers or window >= WEAK_WINDOW_S, "TIME", index, "a weak stop with less time")
+        allowed = STRONG_WINDOWS_S if hers else WEAK_WINDOWS_S
+        self._require(window in allowed, "TIME", index, "another window than such a stop has")
+        # A weak stop that is final and not swept yet, perhaps for long: she may still say that it
+        # was no consent, which ends it at once.
+        if not self._void_late(grant, body, window):
+            self._in_term(index, grant, body, "stopped after the grant's term")
         if (given := grant.body) is not None and body["by"] == "worker":
             end = body.get("agency") in (given["releasing"], given["recipient"])
             self._require(end, "SCOPE", index, "a worker of neither end")
@@ -234,10 +258,14 @@ class Rules:
         if grant.stop is None:
             self._require(self._may_hide(Kind.STOP), "ORDER", index, "resumed without a stop")
         else:
-            inside = _number(body, "at") <= _number(grant.stop[1], "final_at")
-            self._require(inside, "TIME", index, "resumed after its window")
-            allowed = body["by"] == "self" or grant.stop[1]["strength"] == "weak"
-            self._require(allowed, "SCOPE", index, "staff undid her own stop")
+            at, stop = grant.stop
+            # Another stop, of other strength and with a later window, may have been forgotten.
+            unsure = self._may_hide(Kind.STOP, at)
+            inside = _number(body, "at") < _number(stop, "final_at")
+            self._require(inside or unsure, "TIME", index, "resumed after its window")
+            allowed = body["by"] == "self" or stop["strength"] == "weak"
+            self._require(allowed or unsure, "SCOPE", index, "staff undid her own stop")
+        self._in_term(index, grant, body, "resumed after the grant's term")
         self._require(("agency" in body) == (body["by"] == "staff"), "SCOPE", index, "by whom")
         if (given := grant.body) is not None and "agency" in body:
             holds = body["agency"] == given["releasing"]
@@ -251,15 +279,21 @@ class Rules:
         if grant.stop is None:
             self._require(self._may_hide(Kind.STOP), "ORDER", index, "revoked without a stop")
         else:
-            at, stop = grant.stop
-            known = _number(body, "stop_index") == at or self._may_hide(Kind.STOP, at)
-            self._require(known, "ORDER", index, "names another stop")
-            early = _number(body, "at") < _number(stop, "final_at")
-            hers = stop["strength"] == "strong"
-            allowed = not early or (hers and body["cause"] != "window")
-            self._require(allowed, "TIME", index, "revoked inside its window")
-            self._require(hers or body["cause"] != "destroy_now", "SCOPE", index, "not her own")
+            self._revoke_of(index, *grant.stop, body)
         grant.ended = True
+
+    def _revoke_of(self, index: int, at: int, stop: Body, body: Body) -> None:
+        """REVOKE behind the STOP at index ``at``."""
+        if _number(body, "stop_index") != at:
+            self._require(self._may_hide(Kind.STOP, at), "ORDER", index, "names another stop")
+            return
+        early = _number(body, "at") < _number(stop, "final_at")
+        hers = stop["strength"] == "strong"
+        by_time = body["cause"] == "window"
+        self._require(not early or (hers and not by_time), "TIME", index, "inside its window")
+        windowless = _number(stop, "final_at") == _number(stop, "at")
+        self._require(not (windowless and by_time), "TIME", index, "a window that there was not")
+        self._require(hers or body["cause"] != "destroy_now", "SCOPE", index, "not her own")
 
     def _expire(self, index: int, grant: _Grant, body: Body) -> None:
         self._require(not grant.ended, "ORDER", index, "ended twice")
@@ -280,6 +314,37 @@ class Rules:
             for by, until in (("self", "confirm_by"), ("guardian", "cosign_by"))
             if until in body and by not in grant.confirmed
         }
+
+    def _ends_at(self, grant: _Grant) -> int | None:
+        """When it ends by the clock, at the latest; None where its GRANT was forgotten."""
+        if grant.body is None:
+            return None
+        unsure = self._may_hide(Kind.CONFIRM)
+        return min({grant.expires_at} | (set() if unsure else self._unconfirmed(grant)))
+
+    def _in_term(self, index: int, grant: _Grant, body: Body, detail: str) -> None:
+        ends_at = self._ends_at(grant)
+        inside = ends_at is None or _number(body, "at") < ends_at
+        self._require(inside, "TIME", index, detail)
+
+    def _void_late(self, grant: _Grant, body: Body, window: int) -> bool:
+        """Whether it is a stop of hers, final at once, over a weak one that was final before."""
+        if window != 0 or grant.stop is None or not self._stopped(grant):
+            return False
+        _, weak = grant.stop
+        return weak["strength"] == "weak" and _number(body, "at") >= _number(weak, "final_at")
+
+    def _unended(self, grant: _Grant) -> None:
+        if grant.stop is not None and self._stopped(grant):
+            index, stop = grant.stop
+            final_at = _number(stop, "final_at")
+            # Final at once and ended are one transaction: no head is between the two.
+            open_ = final_at > _number(stop, "at") and not self._releases.went_on_after(final_at)
+            self._require(open_, "TIME", index, "a stop that did not become final")
+        ends_at = self._ends_at(grant)
+        if ends_at is not None and not self._may_hide(Kind.EXPIRE, grant.index):
+            late = self._releases.went_on_after(ends_at)
+            self._require(not late, "TIME", grant.index, "a grant that did not end")
 
     def _live(self, index: int, grant: _Grant, body: Body) -> None:
         """The one rule that everything else serves."""
@@ -350,6 +415,7 @@ class Rules:
         self._manifests[manifest] = body
 
     def _disclose(self, index: int, grant: _Grant, body: Body) -> None:
+        self._releases.note(_number(body, "at"))
         self._live(index, grant, body)
         manifest, part = _text(body, "manifest"), _number(body, "part")
         category = _text(body, "category")

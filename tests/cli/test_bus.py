@@ -17,8 +17,8 @@ from tests.flow.following import everything
 from tests.harness.world import World, eventually
 
 
-def add_letter(world: World, sequence: int) -> None:
-    """A dead letter in notify's database, as a consumer that gave up leaves it."""
+def add_letter(world: World, sequence: int, service: str = "notify") -> None:
+    """Dead letters in a service's database, as a consumer that gave up leaves them."""
     event = events_pb2.Event(
         id=f"consent:{sequence}",
         type=events_pb2.EVENT_TYPE_CONSENT_ENDED,
@@ -27,7 +27,7 @@ def add_letter(world: World, sequence: int) -> None:
         resource=f"grants/{sequence:032x}",
     )
     event.time.GetCurrentTime()
-    engine = open_engine(world.stores["notify"].location)
+    engine = open_engine(world.stores[service].location)
     try:
         with begin_write(engine) as db:
             dead_letter.add(
@@ -50,6 +50,18 @@ def add_letter(world: World, sequence: int) -> None:
             )
     finally:
         engine.dispose()
+
+
+def test_referrals_operator_sees_referrals_own(world: World) -> None:
+    add_letter(world, 10**9 + 7, "referral")
+    first = ok(world, "referral", "bus", "dead", "list")["letters"][0]
+    assert first["event"]["id"] == f"consent:{10**9 + 7}"
+    assert ok(world, "referral", "bus", "dead", "show", str(first["letter"])) == first
+    done = ok(world, "referral", "bus", "dead", "replay", str(first["letter"]))
+    assert [item["state"] for item in done["letters"]] == ["applied"]
+    ok(world, "referral", "bus", "dead", "replay", "--all")
+    assert ok(world, "referral", "bus", "dead", "list") == {"letters": [], "open": 0}
+    assert run(world, "notify", "bus", "dead", "show", "999999999").exit_code == 4
 
 
 def test_dead_letters_are_listed_shown_and_replayed_once(world: World) -> None:

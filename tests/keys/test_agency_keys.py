@@ -10,6 +10,7 @@ from safehand.consent.v1 import keys_pb2, keys_pb2_grpc
 from safehand_consent_service.agencies import OVERLAP_MAX_S, OVERLAP_S
 from safehand_core.reasons import Reason
 from safehand_formats import signing
+from safehand_formats.succession import SignedSuccession, Succession
 
 from tests.consent.release.world import A, B, World, new_request_id, refused
 
@@ -208,3 +209,109 @@ def test_only_the_operator_replaces_an_identity_key(consent: World) -> None:
         revoke(consent, B, "0" * 64)
     with refused(Reason.KEY_UNKNOWN):
         revoke(consent, A, key_id)
+
+
+# --- by the old key's signature ---------------------------------------------------------------
+
+
+def succession(
+    consent: World, name: str, new: Ed25519PrivateKey, **changes: Any
+) -> SignedSuccession:
+    old = consent.agencies[name]
+    values: dict[str, Any] = {
+        "agency": name,
+        "old": old.public,
+        "new": signing.public_bytes(new),
+        "not_before": consent.now,
+        "old_until": consent.now + 60,
+    }
+    return SignedSuccession.sign(Succession(**{**values, **changes}), old.identity, new)
+
+
+def follow(
+    consent: World, name: str, new: Ed25519PrivateKey, signed: SignedSuccession, **changes: Any
+) -> keys_pb2.RotateAgencyKeyResponse:
+    values: dict[str, Any] = {
+        "request_id": new_request_id(),
+        "agency": name,
+        "old_fingerprint": consent.agencies[name].key_id,
+        "identity_key": signing.public_bytes(new),
+        "succession": keys_pb2.SignedSuccession(
+            succession=signed.succession_bytes,
+            signature_old=signed.signature_old,
+            signature_new=signed.signature_new,
+        ),
+    }
+    answer: keys_pb2.RotateAgencyKeyResponse = operator(consent).RotateAgencyKey(
+        keys_pb2.RotateAgencyKeyRequest(**{**values, **changes})
+    )
+    return answer
+
+
+def listed(consent: World, name: str) -> list[keys_pb2.AgencyKey]:
+    asked = keys_pb2_grpc.KeyServiceStub(consent.channel("agency", A))
+    return list(asked.ListAgencyKeys(keys_pb2.ListAgencyKeysRequest(agency=name)).keys)
+
+
+def test_a_protocol_goes_on_under_a_key_that_the_old_one_signed_for(consent: World) -> None:
+    session = consent.session()
+    fresh = Ed25519PrivateKey.generate()
+    signed = succession(consent, A, fresh)
+    answer = follow(consent, A, fresh, signed)
+    assert answer.old_ends_at.seconds == signed.succession.old_until
+    # The operator's command may be said again.
+    assert follow(consent, A, fresh, signed) == answer
+    consent.clock.advance(60)
+    old, consent.agencies[A].identity = consent.agencies[A].identity, fresh
+    grant = consent.grant(session)
+    consent.send(grant)
+    newest, before = listed(consent, A)
+    assert newest.identity_key == signing.public_bytes(fresh)
+    assert newest.succession.succession == signed.succession_bytes
+    assert before.not_after.seconds == signed.succession.old_until
+    # A theft of the old key ends what it agreed to, though it was retired by then.
+    revoke(consent, A, signing.identity_key_id(signing.public_bytes(old)))
+    with refused(Reason.PROTOCOL_MISSING):
+        consent.grant(session)
+
+
+def test_a_protocol_does_not_reach_over_a_stolen_key(consent: World) -> None:
+    """First, second, third: whoever stole the second may have signed for the third."""
+    session = consent.session()
+    for _ in range(2):
+        fresh = Ed25519PrivateKey.generate()
+        follow(consent, B, fresh, succession(consent, B, fresh))
+        consent.clock.advance(60)
+        middle, consent.agencies[B].identity = consent.agencies[B].key_id, fresh
+    consent.grant(session)
+    revoke(consent, B, middle)
+    with refused(Reason.PROTOCOL_MISSING):
+        consent.grant(session)
+
+
+def test_a_signature_that_is_not_right_pins_nothing(consent: World) -> None:
+    fresh, thief = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()
+    good = succession(consent, B, fresh)
+    for spoilt in (
+        succession(consent, B, thief),
+        succession(consent, A, fresh),
+        SignedSuccession(good.succession_bytes, good.signature_new, good.signature_new),
+        SignedSuccession(good.succession_bytes, good.signature_old, good.signature_old),
+    ):
+        with refused(Reason.SIGNATURE_INVALID):
+            follow(consent, B, fresh, spoilt)
+    with refused(Reason.MALFORMED):
+        follow(consent, B, fresh, SignedSuccession(b"{}", bytes(64), bytes(64)))
+    assert len(listed(consent, B)) == 1
+    revoke(consent, B, consent.agencies[B].key_id)
+    with refused(Reason.SIGNATURE_INVALID):
+        follow(consent, B, fresh, good)
+
+
+def test_every_agency_sees_which_keys_a_peer_has_and_nobody_else_does(consent: World) -> None:
+    assert [key.identity_key for key in listed(consent, B)] == [consent.agencies[B].public]
+    with refused(Reason.AGENCY_UNKNOWN):
+        listed(consent, "agency-zz")
+    portal = keys_pb2_grpc.KeyServiceStub(consent.channel("service", "portal"))
+    with refused(Reason.NOT_ALLOWED):
+        portal.ListAgencyKeys(keys_pb2.ListAgencyKeysRequest(agency=B))

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.vectors import ledger, messages, sealed, tokens
+from tests.vectors import agency_words, ledger, messages, sealed, tokens
 from tests.vectors.shapes import Vectors
 
 HERE = Path(__file__).parent
@@ -34,6 +34,10 @@ BUILDERS: tuple[Callable[[], Vectors], ...] = (
     messages.answers,
     messages.answer_ack,
     messages.release,
+    agency_words.records,
+    agency_words.seconds,
+    agency_words.resumes,
+    agency_words.successions,
     tokens.vectors,
 )
 

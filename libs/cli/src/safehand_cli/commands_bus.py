@@ -19,9 +19,14 @@ SOURCES: Final = ("consent", "referral")
 
 app = typer.Typer(no_args_is_help=True)
 dead = typer.Typer(no_args_is_help=True)
-app.add_typer(dead, name="dead", help="What could not be applied and was set aside (--as notify).")
+app.add_typer(dead, name="dead", help="What could not be applied (--as notify, or referral).")
 
 Number = Annotated[int, typer.Argument(metavar="ID", min=1, help="Number of the dead letter.")]
+
+
+def _keeper() -> str:
+    """Whose dead letters: referral's own operator sees referral's, everybody else notify's."""
+    return "referral" if context.CURRENT.party == "referral" else "notify"
 
 
 def _word(letter: notify_pb2.DeadLetter) -> str:
@@ -72,7 +77,7 @@ def _line(letter: notify_pb2.DeadLetter) -> str:
 @command
 def list_() -> None:
     """List the open ones: where each is from, its error, its attempts."""
-    found = context.operator().dead_letters()
+    found = context.operator().dead_letters(_keeper())
     emit(
         {"open": len(found), "letters": [_json(letter) for letter in found]},
         "\n".join(map(_line, found)) or "no dead letters",
@@ -83,7 +88,7 @@ def list_() -> None:
 @command
 def show(letter: Number) -> None:
     """Show one: its event (ids and types only), and what went wrong."""
-    found = _json(context.operator().dead_letter(letter))
+    found = _json(context.operator().dead_letter(letter, _keeper()))
     event = found.pop("event")
     when = datetime.fromtimestamp(found["time"], UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     lines = {**found, "time": when}
@@ -111,7 +116,7 @@ def replay(
         raise SafehandError(
             Reason.MALFORMED, "name one dead letter, or say --all", metadata={"option": "ID, --all"}
         )
-    found = context.operator().replay_dead_letters([letter] if letter else [])
+    found = context.operator().replay_dead_letters([letter] if letter else [], _keeper())
     failed = [item for item in found if item.state == notify_pb2.DEAD_LETTER_STATE_OPEN]
     emit(
         {"failed": len(failed), "letters": [_json(item) for item in found]},

@@ -254,6 +254,7 @@ def _note(item: stops_pb2.StopNote) -> dict[str, object]:
         "why": item.why,
         "relation": item.relation,
         "refused": item.refused,
+        "more": item.more,
         "grants": [{"grant": one.grant, "index": one.ledger_index} for one in item.grants],
     }
 
@@ -273,4 +274,6 @@ def _line(item: stops_pb2.StopNote) -> str:
     for one in item.grants:
         what = f"ledger entry {one.ledger_index}" if one.ledger_index >= 0 else "changed nothing"
         text += f"\n  {one.grant}  {what}"
+    if item.more:
+        text += f"\n  and {item.more} more like it within a day, which changed nothing"
     return text

@@ -1,4 +1,4 @@
-"""``safehand keys``: consent's keys and clock, and an agency's recipient keys."""
+"""``safehand keys``: consent's keys and clock, and an agency's keys."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from safehand_cli import context
+from safehand_cli import commands_identity, context
 from safehand_cli.context import command, emit
 
 if TYPE_CHECKING:
     from safehand_client._internal.key_life import OwnKey
 
 app = typer.Typer(no_args_is_help=True)
+app.add_typer(commands_identity.app, name="identity", help="An agency's identity key.")
 
 
 @app.command()

@@ -17,6 +17,7 @@ from safehand_formats.manifest import SignedManifest
 from safehand_client._internal.asking import Asking
 from safehand_client._internal.calls import DEADLINE_S
 from safehand_client._internal.explaining import Explaining
+from safehand_client._internal.identity_life import IdentityLife
 from safehand_client._internal.key_life import KeyLife
 from safehand_client._internal.keys import CLOSED
 from safehand_client._internal.opening import Fetched
@@ -34,7 +35,7 @@ AWAY: Final = frozenset(
 """How a stream ends when its service goes away."""
 
 
-class AgencyClient(Resealing, KeyLife, Asking, Explaining, Recording, Stopping):
+class AgencyClient(Resealing, KeyLife, IdentityLife, Asking, Explaining, Recording, Stopping):
     """What one agency can do. Safe to share between threads."""
 
     def accept(self, referral: Fetched | str) -> referral_pb2.Referral:
@@ -56,7 +57,7 @@ class AgencyClient(Resealing, KeyLife, Asking, Explaining, Recording, Stopping):
             referral_pb2.GetReferralRequest(referral=referral), timeout=DEADLINE_S
         )
         signed = SignedManifest(answer.manifest, answer.signature)
-        signed.verify(self.identity_public)
+        self._own_verified(signed.verify)
         if signed.manifest.header.referral != referral:
             raise SafehandError(Reason.MANIFEST_MISMATCH, "the manifest is for something else")
         return self._answer(signed, "WITHDRAW", reason)

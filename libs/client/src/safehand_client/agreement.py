@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final
 
 from safehand.consent.v1 import consent_pb2
@@ -59,6 +60,8 @@ def propose(
     directory carries another key.
     """
     now = (clock or SystemClock()).wall()
+    with suppress(SafehandError):
+        client.look_at_peer(peer)
     client.trust.pin_peer(peer, peer_key_from_directory(client, peer), peer_fingerprint)
     ours = Party(client.agency, client.identity_public, focal_point)
     theirs = Party(peer, client.trust.peer(peer), peer_focal_point)
@@ -108,10 +111,12 @@ def countersign(
     peer = protocol.b if a_is_ours else protocol.a
     if protocol.party(client.agency) != client.identity_public:
         raise SafehandError(Reason.SIGNATURE_INVALID, "the proposal names another key of ours")
+    with suppress(SafehandError):
+        client.look_at_peer(peer.agency)
     client.trust.pin_peer(peer.agency, peer.key, peer_fingerprint)
     own = sign_as_party(data, client.identity)
     signed = SignedProtocol(data, own if a_is_ours else signature, signature if a_is_ours else own)
-    client.trust.keep_protocol(client.agency, signed)
+    client.trust.keep_protocol(client.agency, signed, [client.identity_public])
     rng = entropy or SystemEntropy()
     client.stubs.directory.PublishProtocol(
         directory_pb2.PublishProtocolRequest(
@@ -135,8 +140,12 @@ def countersign(
 
 
 def collect(client: AgencyClient) -> list[SharingProtocol]:
-    """Fetch our protocols from the directory; keep those that both signed under pinned keys."""
+    """Fetch our protocols from the directory; keep those that both signed under pinned keys.
+
+    Raises why, where one is refused and no newer one is in its place, once the others are kept.
+    """
     kept = []
+    refused: list[tuple[SharingProtocol, SafehandError]] = []
     token = ""
     while True:
         page = client.stubs.directory.ListProtocols(
@@ -144,7 +153,29 @@ def collect(client: AgencyClient) -> list[SharingProtocol]:
         )
         for item in page.protocols:
             signed = SignedProtocol(item.protocol, item.signature_a, item.signature_b)
-            kept.append(client.trust.keep_protocol(client.agency, signed))
+            try:
+                kept.append(_keep(client, signed))
+            except SafehandError as error:
+                refused.append((signed.protocol, error))
         token = page.next_page_token
         if not token:
-            return kept
+            break
+    for protocol, refusal in refused:
+        # What a newer one has taken the place of need not count any more: one from before a key
+        # was lost, such as.
+        if not any(_replaces(newer, protocol) for newer in kept):
+            raise refusal
+    return kept
+
+
+def _replaces(newer: SharingProtocol, older: SharingProtocol) -> bool:
+    parties = [(each.a.agency, each.b.agency) for each in (newer, older)]
+    return parties[0] == parties[1] and newer.not_before >= older.not_before
+
+
+def _keep(client: AgencyClient, signed: SignedProtocol) -> SharingProtocol:
+    protocol = signed.protocol
+    a, b = protocol.a.agency, protocol.b.agency
+    client.look_at_peer(b if a == client.agency else a)
+    own = [key.key for key in client.own_identity_keys() if key.revoked_at is None]
+    return client.trust.keep_protocol(client.agency, signed, [*own, client.identity_public])

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from safehand.consent.v1 import consent_pb2, keys_pb2
 from safehand.notify.v1 import notify_pb2
 from safehand.referral.v1 import directory_pb2, referral_pb2
 from safehand_core import ids
 from safehand_core.entropy import Entropy, SystemEntropy
+from safehand_formats.succession import SignedSuccession
 
 from safehand_client._internal.calls import DEADLINE_S, Stubs, dial
+from safehand_client._internal.identity_life import as_duration, as_message
 from safehand_client.party import Addresses, Party
 
 LONG_DEADLINE_S = 55.0
@@ -66,19 +69,62 @@ class OperatorClient:
         ).key
 
     def rotate_agency_key(
-        self, agency: str, old_fingerprint: str, identity_key: bytes, overlap_s: int | None = None
+        self,
+        agency: str,
+        old_fingerprint: str,
+        identity_key: bytes,
+        overlap_s: int | None = None,
+        *,
+        signed: SignedSuccession | None = None,
     ) -> keys_pb2.RotateAgencyKeyResponse:
         """Pin an agency's next identity key at consent; the old one holds for ``overlap_s``
-        seconds too (None: 14 days)."""
-        request = keys_pb2.RotateAgencyKeyRequest(
-            request_id=ids.new_request_id(self._entropy),
-            agency=agency,
-            old_fingerprint=old_fingerprint,
-            identity_key=identity_key,
+        seconds too (None: 14 days), or as long as it ``signed`` itself."""
+        return self.stubs.keys.RotateAgencyKey(
+            keys_pb2.RotateAgencyKeyRequest(
+                request_id=ids.new_request_id(self._entropy),
+                agency=agency,
+                old_fingerprint=old_fingerprint,
+                identity_key=identity_key,
+                overlap=as_duration(overlap_s),
+                succession=None if signed is None else as_message(signed),
+            ),
+            timeout=DEADLINE_S,
         )
-        if overlap_s is not None:
-            request.overlap.FromSeconds(overlap_s)
-        return self.stubs.keys.RotateAgencyKey(request, timeout=DEADLINE_S)
+
+    def list_agency_keys(self, agency: str) -> list[keys_pb2.AgencyKey]:
+        """Every identity key that consent ever had of an agency, the newest first."""
+        return list(
+            self.stubs.keys.ListAgencyKeys(
+                keys_pb2.ListAgencyKeysRequest(agency=agency), timeout=DEADLINE_S
+            ).keys
+        )
+
+    def relist_agency_key(
+        self, agency: str, old_fingerprint: str, identity_key: bytes, overlap_s: int | None = None
+    ) -> directory_pb2.Agency:
+        """List an agency's next identity key in the directory, on our own word: for an agency that
+        lost the one before."""
+        return self.stubs.directory.RotateAgencyKey(
+            directory_pb2.RotateAgencyKeyRequest(
+                request_id=ids.new_request_id(self._entropy),
+                agency=agency,
+                old_fingerprint=old_fingerprint,
+                identity_key=identity_key,
+                overlap=as_duration(overlap_s),
+            ),
+            timeout=DEADLINE_S,
+        ).agency
+
+    def unlist_agency_key(self, agency: str, fingerprint: str) -> directory_pb2.Agency:
+        """Have the directory refuse a key of an agency from now on, as for a stolen one."""
+        return self.stubs.directory.RevokeAgencyKey(
+            directory_pb2.RevokeAgencyKeyRequest(
+                request_id=ids.new_request_id(self._entropy),
+                agency=agency,
+                fingerprint=fingerprint,
+            ),
+            timeout=DEADLINE_S,
+        ).agency
 
     def revoke_agency_key(self, agency: str, fingerprint: str) -> int:
         """Have consent believe nothing under a key any more; how many keys the agency has left."""
@@ -169,32 +215,44 @@ class OperatorClient:
         )
         return other.round, other.last_sequence
 
-    def dead_letters(self) -> list[notify_pb2.DeadLetter]:
-        """Everything that notify set aside and that is still open."""
+    def dead_letters(self, service: str = "notify") -> list[notify_pb2.DeadLetter]:
+        """Everything that ``notify`` or ``referral`` set aside and that is still open."""
         found: list[notify_pb2.DeadLetter] = []
         token = ""
+        stub, messages = self._keeper(service)
         while True:
-            page = self.stubs.notify.ListDeadLetters(
-                notify_pb2.ListDeadLettersRequest(page_token=token), timeout=DEADLINE_S
+            page = stub.ListDeadLetters(
+                messages.ListDeadLettersRequest(page_token=token), timeout=DEADLINE_S
             )
             found += page.letters
             token = page.next_page_token
             if not token:
                 return found
 
-    def dead_letter(self, number: int) -> notify_pb2.DeadLetter:
+    def dead_letter(self, number: int, service: str = "notify") -> notify_pb2.DeadLetter:
         """One of them, whatever its state; raises NOT_FOUND."""
-        return self.stubs.notify.GetDeadLetter(
-            notify_pb2.GetDeadLetterRequest(letter=number), timeout=DEADLINE_S
+        stub, messages = self._keeper(service)
+        found: notify_pb2.DeadLetter = stub.GetDeadLetter(
+            messages.GetDeadLetterRequest(letter=number), timeout=DEADLINE_S
         ).letter
+        return found
 
-    def replay_dead_letters(self, numbers: Sequence[int] = ()) -> list[notify_pb2.DeadLetter]:
+    def replay_dead_letters(
+        self, numbers: Sequence[int] = (), service: str = "notify"
+    ) -> list[notify_pb2.DeadLetter]:
         """Have these (none: all that are open) tried again; as they are now."""
+        stub, messages = self._keeper(service)
         return list(
-            self.stubs.notify.ReplayDeadLetters(
-                notify_pb2.ReplayDeadLettersRequest(
+            stub.ReplayDeadLetters(
+                messages.ReplayDeadLettersRequest(
                     request_id=ids.new_request_id(self._entropy), numbers=numbers
                 ),
                 timeout=DEADLINE_S,
             ).letters
         )
+
+    def _keeper(self, service: str) -> tuple[Any, Any]:
+        """Who keeps that service's dead letters, and the module of its messages."""
+        if service == "referral":
+            return self.stubs.referral, referral_pb2
+        return self.stubs.notify, notify_pb2

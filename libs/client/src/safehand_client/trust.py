@@ -10,6 +10,7 @@ import base64
 import json
 from collections.abc import Collection
 from pathlib import Path
+from typing import Final
 
 from safehand_core import ids
 from safehand_core.errors import SafehandError
@@ -19,12 +20,15 @@ from safehand_formats.note import NoteVerifier
 from safehand_formats.sharing_protocol import SharingProtocol, SignedProtocol
 from safehand_formats.signing import identity_key_id
 
+from safehand_client._internal.known_keys import KnownKeys
+
 
 class TrustStore:
     """The ``trust/`` folder of one party."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self.known: Final = KnownKeys(folder / "peers")
 
     @property
     def vkey(self) -> str:
@@ -47,24 +51,25 @@ class TrustStore:
         typed = fingerprint.replace(" ", "").replace(":", "").lower()
         if identity_key_id(public) != typed:
             raise SafehandError(Reason.SIGNATURE_INVALID, "the fingerprint is of another key")
-        folder = self._folder / "peers"
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        (folder / agency).write_text(public.hex() + "\n")
+        self.known.pin(agency, public)
 
     def peer(self, agency: str) -> bytes:
-        """The pinned identity key (32 bytes); raises AGENCY_UNKNOWN."""
-        ids.require(ids.AGENCY_PATTERN, agency, "agency")
-        try:
-            return bytes.fromhex((self._folder / "peers" / agency).read_text().strip())
-        except (OSError, ValueError) as error:
-            raise SafehandError(Reason.AGENCY_UNKNOWN, "its identity key is not pinned") from error
+        """Its newest identity key (32 bytes); raises AGENCY_UNKNOWN, SIGNATURE_INVALID (every one
+        was revoked)."""
+        return self.known.newest(agency).key
 
-    def keep_protocol(self, own: str, signed: SignedProtocol) -> SharingProtocol:
-        """Keep a protocol that both signed, under the keys that we know, about our ledger."""
+    def keep_protocol(
+        self, own: str, signed: SignedProtocol, own_keys: Collection[bytes] = ()
+    ) -> SharingProtocol:
+        """Keep a protocol that both signed, under the keys that we know, about our ledger.
+
+        ``own_keys``: those of ours that may have signed it (32 bytes each); empty: whichever.
+        """
         protocol = signed.verify()
         other = protocol.b.agency if protocol.a.agency == own else protocol.a.agency
-        protocol.party(own)
-        if protocol.party(other) != self.peer(other):
+        if protocol.party(own) not in (own_keys or (protocol.party(own),)):
+            raise SafehandError(Reason.SIGNATURE_INVALID, "the protocol names another key of ours")
+        if protocol.party(other) not in self.known.continued(other):
             raise SafehandError(Reason.SIGNATURE_INVALID, "the protocol names another key")
         if protocol.ledger.vkey != self.vkey:
             raise SafehandError(Reason.PROTOCOL_MISSING, "the protocol names another ledger")
@@ -81,9 +86,9 @@ class TrustStore:
     def protocols_with(self, other: str) -> list[SharingProtocol]:
         """Our own copies of the protocols with ``other``, the newest first, each verified.
 
-        A copy that does not verify, or that names another key than the pinned one, does not
-        count. Raises PROTOCOL_MISSING where none is kept, and where none counts what the first
-        one lacks.
+        A copy that does not verify, or that names a key that we do not know or that was revoked,
+        does not count. One that names an older key does: the agency goes on in the next one.
+        Raises PROTOCOL_MISSING where none is kept, and where none counts what the first one lacks.
         """
         ids.require(ids.AGENCY_PATTERN, other, "agency")
         good: list[SharingProtocol] = []
@@ -98,7 +103,7 @@ class TrustStore:
         return sorted(good, key=lambda protocol: (protocol.not_before, protocol.id), reverse=True)
 
     def protocol_with(self, other: str) -> SharingProtocol:
-        """The newest of ``protocols_with``: it names the pinned key, as they all do."""
+        """The newest of ``protocols_with``: it names a key that we know, as they all do."""
         return self.protocols_with(other)[0]
 
     def covering(
@@ -129,6 +134,6 @@ class TrustStore:
         except (OSError, ValueError, KeyError) as error:
             raise SafehandError(Reason.PROTOCOL_MISSING, "a kept protocol is unreadable") from error
         protocol = signed.verify()
-        if protocol.party(other) != self.peer(other):
+        if protocol.party(other) not in self.known.continued(other):
             raise SafehandError(Reason.SIGNATURE_INVALID, "the protocol names another key")
         return protocol

@@ -11,7 +11,7 @@ from safehand_formats.answer import ACCEPT, DECLINE, WITHDRAW, Answer, SignedAns
 from safehand_store.engine import begin_read
 from sqlalchemy import Connection, insert, select
 
-from safehand_referral_service import fetch, referral_store, registry, states
+from safehand_referral_service import fetch, identity_keys, referral_store, states
 from safehand_referral_service.context import Context, Request, once
 from safehand_referral_service.referral_store import Referral
 from safehand_referral_service.states import Action
@@ -51,8 +51,9 @@ def _verified(context: Context, agency: str, filing: Filing) -> Answer:
         raise SafehandError(Reason.NOT_ALLOWED)
     with begin_read(context.engine) as connection:
         referral_store.require(connection, said.referral, agency)
-        key = registry.identity_key(connection, agency)
-    filing.signed.verify(key)
+        # When it was said counts, not now: consent's acknowledgement is what lets it in, and that
+        # was checked under the keys of the day.
+        identity_keys.verified(connection, agency, said.at, filing.signed.verify)
     if _verify_ack(context, filing.ack) != filing.signed.digest.hex():
         raise SafehandError(Reason.MANIFEST_MISMATCH, "consent acknowledged another answer")
     return said

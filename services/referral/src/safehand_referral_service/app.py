@@ -12,6 +12,7 @@ from safehand.referral.v1 import (
     referral_pb2,
     referral_pb2_grpc,
 )
+from safehand_bus.letters import Letters
 from safehand_bus.wake import Waker
 from safehand_core.clock import Clock
 from safehand_core.entropy import Entropy
@@ -24,7 +25,7 @@ from sqlalchemy import Engine
 
 from safehand_referral_service.consent_events import ConsentEvents
 from safehand_referral_service.context import Context
-from safehand_referral_service.follow import Follower
+from safehand_referral_service.follow import Follower, letters
 from safehand_referral_service.policy import POLICY
 from safehand_referral_service.rpc_directory import DirectoryServicer
 from safehand_referral_service.rpc_referral import ReferralServicer
@@ -118,21 +119,24 @@ def build(settings: ReferralSettings, *, clock: Clock, entropy: Entropy) -> App:
         )
         with begin_write(engine) as connection:
             idempotency.prune(connection, now=clock.wall())
-        server = _server(settings, context, Pager(keystore.secret(PAGE_KEY)), clock)
         events = ConsentEvents(settings.consent_now, settings.tls)
+        undo.callback(events.close)
         follower = Follower(context, events, settings.follow_wake)
+        undo.callback(follower.close)
+        pager = Pager(keystore.secret(PAGE_KEY))
+        server = _server(settings, context, pager, letters(context, follower), clock)
         undo.pop_all()
     return App(context, server, follower, waker, settings)
 
 
 def _server(
-    settings: ReferralSettings, context: Context, pager: Pager, clock: Clock
+    settings: ReferralSettings, context: Context, pager: Pager, letters: Letters, clock: Clock
 ) -> RunningServer:
     return build_server(
         services=[
             (
                 referral_pb2_grpc.add_ReferralServiceServicer_to_server,
-                ReferralServicer(context, pager),
+                ReferralServicer(context, pager, letters),
                 referral_pb2.DESCRIPTOR.services_by_name["ReferralService"],
             ),
             (
@@ -152,4 +156,6 @@ def _server(
 
 def open_database(settings: ReferralSettings) -> Engine:
     """The service's database, at the newest revision of its schema."""
-    return migrate.open_service(settings.database, MIGRATIONS, METADATA)
+    return migrate.open_service(
+        settings.database, MIGRATIONS, METADATA, with_standby=settings.require_standby
+    )

@@ -29,7 +29,8 @@ class Context:
         issuer, audience: what a consent token must name.
         ledger: the pinned ledger key, under which receipts of key records are verified.
         wake: tells the relay that the outbox has something new; never blocks, never raises.
-        followed: set once this process has read all of consent's events (PROTOCOL rule 7).
+        followed: set while this process has applied, or set aside and denies, every event of
+            consent's that it was told of (PROTOCOL rule 7).
     """
 
     engine: Engine
@@ -42,7 +43,7 @@ class Context:
     followed: threading.Event = field(default_factory=threading.Event)
 
     def require_followed(self) -> None:
-        """Raise UNAVAILABLE until consent's events were read once: a stop may be among them."""
+        """Raise UNAVAILABLE while an event of consent's is not dealt with: it may be a stop."""
         if not self.followed.is_set():
             raise SafehandError(Reason.UNAVAILABLE, "consent's events are not read yet")
 

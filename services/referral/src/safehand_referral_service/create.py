@@ -18,8 +18,16 @@ from safehand_formats.manifest import Header, Manifest, SignedManifest
 from safehand_store.engine import begin_read
 from sqlalchemy import Connection
 
-from safehand_referral_service import fetch, referral_store, registry, services, states
+from safehand_referral_service import (
+    fetch,
+    identity_keys,
+    referral_store,
+    registry,
+    services,
+    states,
+)
 from safehand_referral_service.context import Context, Request, earlier, once
+from safehand_referral_service.identity_keys import IdentityKey
 from safehand_referral_service.referral_store import Referral, SealedPart
 from safehand_referral_service.states import Action, Side
 
@@ -69,8 +77,8 @@ def create(context: Context, request: Request, submission: Submission) -> Referr
         referral = submission.signed.manifest.header.referral
         if done:
             return referral_store.require(connection, referral, agency)[0]
-        sender_key = _sender_key(connection, submission)
-    manifest, refer_index = _verified(context, submission, sender_key)
+        sender_keys = _sender_keys(connection, submission)
+    manifest, refer_index = _verified(context, submission, sender_keys)
     made: list[Referral] = []
 
     def work(connection: Connection) -> dict[str, Json]:
@@ -84,17 +92,24 @@ def create(context: Context, request: Request, submission: Submission) -> Referr
     return made[0] if made else fetch.state(context, agency, referral)
 
 
-def _sender_key(connection: Connection, submission: Submission) -> bytes:
-    """The registered key of the sender, who is the caller."""
+def _sender_keys(connection: Connection, submission: Submission) -> list[IdentityKey]:
+    """The registered keys of the sender, who is the caller."""
     header = submission.signed.manifest.header
     if header.sender != submission.agency:
         raise SafehandError(Reason.NOT_ALLOWED)
-    return registry.identity_key(connection, header.sender)
+    return identity_keys.of(connection, header.sender)
 
 
-def _verified(context: Context, submission: Submission, sender_key: bytes) -> tuple[Manifest, int]:
-    """The manifest, once all that came with it agrees with it, and its REFER leaf's index."""
-    manifest = submission.signed.verify(sender_key)
+def _verified(
+    context: Context, submission: Submission, sender_keys: list[IdentityKey]
+) -> tuple[Manifest, int]:
+    """The manifest, once all that came with it agrees with it, and its REFER leaf's index.
+
+    When it was made counts, not now: the token says that consent took it under the keys of its
+    day, and an interrupted send is finished after the key that signed it was retired.
+    """
+    made_at = submission.signed.manifest.header.created
+    manifest = identity_keys.verified_under(sender_keys, made_at, submission.signed.verify)
     header, now = manifest.header, context.clock.wall()
     claims = token.verify(
         submission.token,

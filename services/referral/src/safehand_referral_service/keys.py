@@ -17,7 +17,7 @@ from safehand_formats.proof import TlogProof
 from safehand_store.engine import begin_read
 from sqlalchemy import Connection, func, insert, select
 
-from safehand_referral_service import registry
+from safehand_referral_service import identity_keys
 from safehand_referral_service.context import Context, Request, once
 from safehand_referral_service.tables import KEY_RECORD
 
@@ -48,10 +48,10 @@ def publish(context: Context, request: Request, agency: str, key: PublishedKey) 
     """
     if key.signed.record.agency != agency:
         raise SafehandError(Reason.NOT_ALLOWED)
+    now = context.clock.wall()
     with begin_read(context.engine) as connection:
-        identity = registry.identity_key(connection, agency)
-    record = key.signed.verify(identity)
-    if record.not_after <= context.clock.wall():
+        record = identity_keys.verified(connection, agency, now, key.signed.verify)
+    if record.not_after <= now:
         raise SafehandError(Reason.EXPIRY_INVALID, "the key has ended")
     verify_receipt(key, record, context.ledger)
 

@@ -44,8 +44,12 @@ _PARTS: Final = Prepared(
 _DISCLOSED: Final = Prepared(
     select(DISCLOSURE.c.referral).where(DISCLOSURE.c.referral == bindparam("wanted"))
 )
-_STOPPED: Final = Prepared(
-    select(GRANT_SHARING.c.stopped).where(GRANT_SHARING.c.consent_grant == bindparam("wanted"))
+_STOPPED: Final = Written(
+    "SELECT 1 FROM grant_sharing WHERE consent_grant = ? AND stopped = 1"
+    " UNION ALL SELECT 1 FROM grant_hold WHERE consent_grant = ?"
+)
+_SAID_AT: Final = Prepared(
+    select(GRANT_SHARING.c.sequence).where(GRANT_SHARING.c.consent_grant == bindparam("wanted"))
 )
 _SET_SHARING: Final = Prepared(
     update(REFERRAL)
@@ -275,8 +279,13 @@ def set_grant(connection: Connection, grant: str, stopped: bool, sequence: int) 
 
 
 def grant_stopped(connection: Connection, grant: str) -> bool:
-    """Whether consent's last word on this grant was that sharing ended."""
-    return bool(_STOPPED.scalar(connection, wanted=grant))
+    """Whether consent's last word on this grant was that sharing ended, or is set aside."""
+    return _STOPPED.scalar(connection, grant, grant) is not None
+
+
+def said_at(connection: Connection, grant: str) -> int:
+    """Where in consent's sequence its last word on this grant is; 0 where there was none."""
+    return int(_SAID_AT.scalar(connection, wanted=grant) or 0)
 
 
 def _event(

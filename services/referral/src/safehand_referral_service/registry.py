@@ -7,7 +7,7 @@ keys that they pinned themselves.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -18,9 +18,11 @@ from safehand_core.reasons import Reason
 from safehand_formats.sharing_protocol import SharingProtocol, SignedProtocol
 from safehand_store.engine import begin_read
 from safehand_store.prepared import Prepared
-from sqlalchemy import Connection, bindparam, delete, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, delete, insert, or_, select, update
 
+from safehand_referral_service import identity_keys
 from safehand_referral_service.context import Context, Request, once
+from safehand_referral_service.identity_keys import IdentityKey, NextKey
 from safehand_referral_service.tables import AGENCY, AGENCY_ORGANIZATION, PROTOCOL
 
 DECODED: Final = 256
@@ -40,12 +42,14 @@ _BETWEEN: Final = Prepared(
 
 @dataclass(frozen=True, slots=True)
 class Agency:
-    """A directory entry; ``identity_key`` is 32 bytes, ``organizations`` HSDS ids, sorted."""
+    """A directory entry; ``identity_key`` is the newest, 32 bytes, ``organizations`` HSDS ids,
+    sorted, ``keys`` every key that it was listed with, the newest first."""
 
     agency: str
     display_name: str
     identity_key: bytes
     organizations: tuple[str, ...]
+    keys: tuple[IdentityKey, ...] = ()
 
 
 # --- agencies ----------------------------------------------------------------------------------
@@ -54,7 +58,8 @@ class Agency:
 def register(context: Context, request: Request, entry: Agency) -> Agency:
     """List an agency; listing it again with the same key replaces name and organisations.
 
-    Raises ALREADY_EXISTS for another key, or an organisation that another agency delivers.
+    Raises ALREADY_EXISTS for another key (see ``rotate_key``) or one that another agency ever had,
+    or an organisation that another agency delivers, MALFORMED for what is no usable key.
     """
 
     def work(connection: Connection) -> dict[str, Json]:
@@ -74,6 +79,7 @@ def _register(connection: Connection, entry: Agency, now: int) -> None:
                 agency=entry.agency, identity_key=entry.identity_key, registered_at=now, **values
             )
         )
+        identity_keys.add(connection, entry.agency, entry.identity_key, now)
     elif found != entry.identity_key:
         raise SafehandError(Reason.ALREADY_EXISTS, "the agency is listed with another key")
     else:
@@ -99,15 +105,45 @@ def get(context: Context, agency: str) -> Agency:
             .where(table.c.agency == agency)
             .order_by(table.c.organization)
         ).scalars()
-        return Agency(agency, row.display_name, row.identity_key, tuple(organizations))
+        keys = tuple(identity_keys.of(connection, agency))
+        return Agency(agency, row.display_name, row.identity_key, tuple(organizations), keys)
 
 
-def identity_key(connection: Connection, agency: str) -> bytes:
-    """The identity key (32 bytes) that the registry has of an agency; raises AGENCY_UNKNOWN."""
-    key = _key(connection, agency)
-    if key is None:
-        raise SafehandError(Reason.AGENCY_UNKNOWN, "the registry does not list the agency")
-    return key
+def rotate_key(context: Context, request: Request, wanted: NextKey) -> Agency:
+    """List an agency's next identity key; the old one holds for an overlap.
+
+    Raises what ``identity_keys.rotate`` raises, REQUEST_ID_REUSED.
+    """
+
+    def work(connection: Connection) -> dict[str, Json]:
+        identity_keys.rotate(connection, wanted, context.clock.wall())
+        return {"agency": wanted.agency}
+
+    once(context, request, work)
+    return get(context, wanted.agency)
+
+
+def revoke_key(context: Context, request: Request, agency: str, fingerprint: str) -> Agency:
+    """Refuse an identity key from now on, and carry no protocol any more that pins it or one
+    before it: nobody knows who signed for what came after.
+
+    Raises AGENCY_UNKNOWN, KEY_UNKNOWN, REQUEST_ID_REUSED.
+    """
+
+    def work(connection: Connection) -> dict[str, Json]:
+        revoked = identity_keys.revoke(connection, agency, fingerprint, context.clock.wall())
+        keys = [key.public for key in identity_keys.of(connection, agency)]
+        ended = keys[keys.index(revoked) :]
+        rows = connection.execute(
+            select(PROTOCOL.c.digest, PROTOCOL.c.protocol).where(_is_party(agency))
+        ).all()
+        for row in rows:
+            if _decoded(row.protocol).party(agency) in ended:
+                connection.execute(delete(PROTOCOL).where(PROTOCOL.c.digest == row.digest))
+        return {"agency": agency}
+
+    once(context, request, work)
+    return get(context, agency)
 
 
 def agency_of(connection: Connection, organization: str) -> str:
@@ -141,8 +177,7 @@ def publish_protocol(
 
     def work(connection: Connection) -> dict[str, Json]:
         for party in (protocol.a, protocol.b):
-            if identity_key(connection, party.agency) != party.key:
-                raise SafehandError(Reason.SIGNATURE_INVALID, "a party is listed with another key")
+            identity_keys.verified(connection, party.agency, now, _must_be(party.key))
         query = select(PROTOCOL.c.digest).where(PROTOCOL.c.protocol_id == protocol.id)
         known = connection.execute(query).scalar_one_or_none()
         if known not in (None, digest):
@@ -172,8 +207,7 @@ def protocols(
     context: Context, agency: str, after: str, limit: int
 ) -> Sequence[tuple[str, SignedProtocol]]:
     """At most ``limit`` protocols of ``agency`` with their digests, behind digest ``after``."""
-    party = or_(PROTOCOL.c.agency_a == agency, PROTOCOL.c.agency_b == agency)
-    query = select(PROTOCOL).where(party, PROTOCOL.c.digest > after)
+    query = select(PROTOCOL).where(_is_party(agency), PROTOCOL.c.digest > after)
     with begin_read(context.engine) as connection:
         rows = connection.execute(query.order_by(PROTOCOL.c.digest).limit(limit))
         return [
@@ -204,6 +238,18 @@ def require_protocol(
         else:
             return
     raise refused
+
+
+def _is_party(agency: str) -> ColumnElement[bool]:
+    return or_(PROTOCOL.c.agency_a == agency, PROTOCOL.c.agency_b == agency)
+
+
+def _must_be(wanted: bytes) -> Callable[[bytes], None]:
+    def verify(key: bytes) -> None:
+        if key != wanted:
+            raise SafehandError(Reason.SIGNATURE_INVALID, "a party is listed with another key")
+
+    return verify
 
 
 @lru_cache(maxsize=DECODED)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from google.protobuf.timestamp_pb2 import Timestamp
 from safehand.consent.v1 import ledger_pb2
 from safehand.referral.v1 import directory_pb2 as pb
 from safehand.referral.v1 import directory_pb2_grpc
@@ -11,11 +12,14 @@ from safehand_core.errors import SafehandError
 from safehand_core.reasons import Reason
 from safehand_formats.keyrecord import SignedKeyRecord
 from safehand_formats.sharing_protocol import SignedProtocol
+from safehand_formats.succession import SignedSuccession
 from safehand_hsds import Report
+from safehand_rpc import call
 from safehand_rpc.paging import Pager, page_size
 
 from safehand_referral_service import keys, registry, services
 from safehand_referral_service.context import Context
+from safehand_referral_service.identity_keys import OVERLAP_S, IdentityKey, NextKey
 from safehand_referral_service.services import Offer
 from safehand_referral_service.wire import agency, mutation, scope
 
@@ -46,6 +50,34 @@ class DirectoryServicer(directory_pb2_grpc.DirectoryServiceServicer):
         self, request: pb.GetAgencyRequest, context: Any
     ) -> pb.GetAgencyResponse:
         return pb.GetAgencyResponse(agency=_agency(registry.get(self._context, request.agency)))
+
+    def RotateAgencyKey(  # noqa: N802
+        self, request: pb.RotateAgencyKeyRequest, context: Any
+    ) -> pb.RotateAgencyKeyResponse:
+        caller = call.current().principal
+        said = request.succession
+        signed = SignedSuccession(said.succession, said.signature_old, said.signature_new)
+        given = request.HasField("succession")
+        if caller.kind == "agency" and (caller.name != request.agency or not given):
+            # Only an operator speaks for an agency that has lost its key.
+            raise SafehandError(Reason.NOT_ALLOWED)
+        wanted = NextKey(
+            request.agency,
+            request.old_fingerprint,
+            request.identity_key,
+            request.overlap.seconds if request.HasField("overlap") else OVERLAP_S,
+            signed if given else None,
+        )
+        made = registry.rotate_key(self._context, mutation(request), wanted)
+        return pb.RotateAgencyKeyResponse(agency=_agency(made))
+
+    def RevokeAgencyKey(  # noqa: N802
+        self, request: pb.RevokeAgencyKeyRequest, context: Any
+    ) -> pb.RevokeAgencyKeyResponse:
+        left = registry.revoke_key(
+            self._context, mutation(request), request.agency, request.fingerprint
+        )
+        return pb.RevokeAgencyKeyResponse(agency=_agency(left))
 
     def PublishProtocol(  # noqa: N802
         self, request: pb.PublishProtocolRequest, context: Any
@@ -148,7 +180,17 @@ def _agency(entry: registry.Agency) -> pb.Agency:
         display_name=entry.display_name,
         identity_key=entry.identity_key,
         organizations=entry.organizations,
+        identity_keys=map(_identity_key, entry.keys),
     )
+
+
+def _identity_key(key: IdentityKey) -> pb.IdentityKey:
+    out = pb.IdentityKey(identity_key=key.public, not_before=Timestamp(seconds=key.not_before))
+    if key.retired_at is not None:
+        out.retired_at.seconds = key.retired_at
+    if key.revoked_at is not None:
+        out.revoked_at.seconds = key.revoked_at
+    return out
 
 
 def _imported(report: Report) -> pb.ImportPackageResponse:

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from safehand.notify.v1 import notify_pb2
 from safehand.referral.v1 import referral_pb2 as pb
 from safehand.referral.v1 import referral_pb2_grpc
 from safehand_bus import replay
+from safehand_bus.dead_letter import Letter
 from safehand_bus.envelope import to_event
+from safehand_bus.letters import Letters
+from safehand_core.errors import SafehandError
+from safehand_core.reasons import Reason
 from safehand_formats.answer import SignedAnswer, SignedAnswerAck
 from safehand_formats.manifest import SignedManifest
 from safehand_rpc import call
@@ -36,9 +41,10 @@ _PARTY = {
 class ReferralServicer(referral_pb2_grpc.ReferralServiceServicer):
     """Every refusal is a SafehandError from the use case; the chain turns it into a status."""
 
-    def __init__(self, context: Context, pager: Pager) -> None:
+    def __init__(self, context: Context, pager: Pager, letters: Letters) -> None:
         self._context = context
         self._pager = pager
+        self._letters = letters
 
     def CreateReferral(  # noqa: N802
         self, request: pb.CreateReferralRequest, context: Any
@@ -141,6 +147,56 @@ class ReferralServicer(referral_pb2_grpc.ReferralServiceServicer):
             wake=self._context.wake,
         )
         return pb.ReplayEventsResponse(round=number, last_sequence=last)
+
+    def ListDeadLetters(  # noqa: N802
+        self, request: pb.ListDeadLettersRequest, context: Any
+    ) -> pb.ListDeadLettersResponse:
+        limit = page_size(request.page_size, default=PAGE_DEFAULT, maximum=PAGE_MAX)
+        position = int(self._pager.position(request, scope=scope()) or 0)
+        found, total = self._letters.open_after(position, limit + 1)
+        response = pb.ListDeadLettersResponse(letters=map(_letter, found[:limit]), open=total)
+        if len(found) > limit:
+            last = str(found[limit - 1].number)
+            response.next_page_token = self._pager.token(last, request, scope=scope())
+        return response
+
+    def GetDeadLetter(  # noqa: N802
+        self, request: pb.GetDeadLetterRequest, context: Any
+    ) -> pb.GetDeadLetterResponse:
+        return pb.GetDeadLetterResponse(letter=_letter(self._require_letter(request.letter)))
+
+    def ReplayDeadLetters(  # noqa: N802
+        self, request: pb.ReplayDeadLettersRequest, context: Any
+    ) -> pb.ReplayDeadLettersResponse:
+        numbers = sorted(set(request.numbers))
+        for number in numbers:
+            self._require_letter(number)
+        return pb.ReplayDeadLettersResponse(letters=map(_letter, self._letters.replay(numbers)))
+
+    def _require_letter(self, number: int) -> Letter:
+        found = self._letters.get(number)
+        if found is None:
+            raise SafehandError(
+                Reason.NOT_FOUND,
+                "there is no dead letter of that number",
+                metadata={"letter": str(number)},
+            )
+        return found
+
+
+def _letter(letter: Letter) -> notify_pb2.DeadLetter:
+    return notify_pb2.DeadLetter(
+        letter=letter.number,
+        state=notify_pb2.DeadLetterState.ValueType(letter.state),
+        source=letter.source,
+        stream_sequence=letter.stream_sequence,
+        error=letter.code,
+        attempts=letter.attempts,
+        time=timestamp(letter.time),
+        event=letter.event,
+        size=letter.size,
+        sha256=letter.sha256.hex(),
+    )
 
 
 def to_proto(referral: Referral) -> pb.Referral:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from safehand_bus import dead_letter
 from safehand_store import idempotency, inbox, outbox
 from safehand_store.columns import Whole
 from sqlalchemy import (
@@ -30,6 +31,7 @@ METADATA: Final = MetaData()
 IDEMPOTENCY: Final = idempotency.table(METADATA)
 OUTBOX: Final = outbox.define(METADATA)
 INBOX: Final = inbox.define(METADATA)
+DEAD_LETTER: Final = dead_letter.define(METADATA)
 directory_tables.define(METADATA)
 
 
@@ -59,10 +61,20 @@ AGENCY: Final = _table(
     "agency",
     _text("agency", primary_key=True),
     _text("display_name"),
-    _blob("identity_key", CheckConstraint("length(identity_key) = 32")),
+    _blob("identity_key", CheckConstraint("length(identity_key) = 32")),  # the newest
     _integer("registered_at"),
 )
 """What the operator was told of an agency: enough to route, never a reason to trust."""
+
+AGENCY_KEY: Final = _table(
+    "agency_key",
+    _blob("identity_key", CheckConstraint("length(identity_key) = 32"), primary_key=True),
+    _text("agency", ForeignKey("agency.agency"), index=True),
+    _integer("not_before"),
+    _integer("retired_at", nullable=True),  # the end of the overlap; NULL for the newest
+    _integer("revoked_at", nullable=True),  # refused from then on, whatever it signed
+)
+"""Every identity key that an agency was ever listed with; a key is one agency's for ever."""
 
 AGENCY_ORGANIZATION: Final = _table(
     "agency_organization",
@@ -171,6 +183,13 @@ GRANT_SHARING: Final = _table(
     _integer("sequence"),
 )
 """Grants that consent reported as ended or resumed, whether or not a referral exists yet."""
+
+GRANT_HOLD: Final = _table(
+    "grant_hold",
+    _integer("sequence", primary_key=True, autoincrement=False),  # of consent's event
+    _text("consent_grant", index=True),  # "": any
+)
+"""Events of consent that are set aside, and the grants under which they deny (``holds``)."""
 
 DISCLOSURE: Final = _table("disclosure", _text("referral", primary_key=True))
 """Referrals of which consent reported an opened part, whether or not they exist here yet."""

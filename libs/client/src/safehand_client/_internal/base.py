@@ -3,22 +3,38 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from safehand.consent.v1 import ledger_pb2
 from safehand_core.clock import Clock, SystemClock
 from safehand_core.entropy import Entropy, SystemEntropy
+from safehand_core.errors import SafehandError
 from safehand_formats.keyrecord import SignedKeyRecord
 from safehand_formats.signing import identity_key_id, public_bytes
 
 from safehand_client._internal.calls import DEADLINE_S, Stubs, dial
 from safehand_client._internal.drafts import Drafts
 from safehand_client._internal.heads import SeenHead
+from safehand_client._internal.known_keys import KnownKey, KnownKeys, verified
+from safehand_client._internal.own_identity import OwnIdentity
 from safehand_client._internal.pending import Pending
 from safehand_client.party import Addresses, Party
 from safehand_client.trust import TrustStore
+
+V = TypeVar("V")
+
+
+@dataclass(frozen=True, slots=True)
+class CachedKey:
+    """A recipient key that was verified; ``until`` by the monotonic clock, ``ends_at`` by the wall
+    clock: when the identity key that signed it is retired."""
+
+    until: float
+    ends_at: int | None
+    signed: SignedKeyRecord
 
 
 class AgencyBase:
@@ -39,7 +55,8 @@ class AgencyBase:
         self._entropy = entropy or SystemEntropy()
         self.trust: Final = TrustStore(party.trust)
         self._keys = party.keys
-        self._identity: Ed25519PrivateKey = self._keys.ed25519("identity")
+        self._identities: Final = OwnIdentity(self._keys, party.root / "keys")
+        self._own_keys: Final = KnownKeys(party.state / "identity")
         self.stubs: Final = stubs or dial(addresses or party.addresses, party.tls)
         self._verifier = self.trust.verifier
         self.head: Final = SeenHead(
@@ -54,7 +71,8 @@ class AgencyBase:
         self._pending = Pending(party.state / "pending")
         self._closed = threading.Event()
         self._key_lock = threading.Lock()
-        self._key_cache: dict[str, tuple[float, SignedKeyRecord]] = {}
+        self._key_cache: dict[str, CachedKey] = {}
+        self._looked_at: dict[str, float] = {}
 
     def close(self) -> None:
         self._closed.set()
@@ -63,7 +81,7 @@ class AgencyBase:
     @property
     def identity_public(self) -> bytes:
         """Our Ed25519 identity key, 32 bytes."""
-        return public_bytes(self._identity)
+        return public_bytes(self.identity)
 
     @property
     def fingerprint(self) -> str:
@@ -72,7 +90,27 @@ class AgencyBase:
 
     @property
     def identity(self) -> Ed25519PrivateKey:
-        return self._identity
+        """The private key that signs now."""
+        return self._identities.current
+
+    _identity = identity
+
+    def own_identity_keys(self) -> list[KnownKey]:
+        """Every identity key that we ever signed with, the oldest first."""
+        try:
+            return self._own_keys.of(self.agency)
+        except SafehandError:
+            return [KnownKey(self.identity_public.hex())]
+
+    def _own_verified(self, verify: Callable[[bytes], V]) -> V:
+        """What ``verify`` returns under a key of ours that was not stolen.
+
+        Raises SIGNATURE_INVALID, and whatever else ``verify`` raises.
+        """
+        keys = self.own_identity_keys()
+        if self.identity_public not in {key.key for key in keys}:
+            keys.append(KnownKey(self.identity_public.hex()))
+        return verified((key for key in reversed(keys) if key.revoked_at is None), verify)
 
     def _fetch_consistency(self, from_size: int, to_size: int) -> Sequence[bytes]:
         return list(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -19,8 +20,10 @@ from safehand_formats.leaf import Leaf
 from safehand_formats.note import NoteVerifier
 from safehand_formats.proof import TlogProof
 
-from safehand_client._internal.base import AgencyBase
+from safehand_client._internal.base import CachedKey
 from safehand_client._internal.calls import DEADLINE_S
+from safehand_client._internal.known_keys import KnownKey, verified
+from safehand_client._internal.peer_keys import LOOK_S, PeerKeys
 from safehand_client._internal.pending import PASSING, Statement
 from safehand_client._internal.receipts import verify_receipt
 
@@ -40,7 +43,7 @@ CLOSED: Final = frozenset(
 )
 
 
-class RecipientKeys(AgencyBase):
+class RecipientKeys(PeerKeys):
     """Ours through the ledger, a peer's through our own copy of the protocol."""
 
     def publish_key(self, days: int = RECIPIENT_KEY_DAYS) -> SignedKeyRecord:
@@ -101,31 +104,40 @@ class RecipientKeys(AgencyBase):
         Raises SIGNATURE_INVALID for a key that its pinned identity key did not sign,
         PROOF_INVALID for one that is not in the ledger, KEY_ENDS_TOO_SOON.
         """
+        with suppress(SafehandError):
+            self.look_at_peer(recipient, older_than_s=LOOK_S)
+        now = self._clock.wall()
         with self._key_lock:
             cached = self._key_cache.get(recipient)
         if (
             cached
-            and self._clock.monotonic() < cached[0]
-            and not_after <= cached[1].record.not_after
+            and self._clock.monotonic() < cached.until
+            and (cached.ends_at is None or now < cached.ends_at)
+            and not_after <= cached.signed.record.not_after
         ):
-            return cached[1]
+            return cached.signed
         found = self.stubs.directory.GetKey(
             directory_pb2.GetKeyRequest(agency=recipient), timeout=DEADLINE_S
         )
         signed = SignedKeyRecord(found.record, found.signature)
-        record = signed.verify(self.trust.protocol_with(recipient).party(recipient))
+        self.trust.protocol_with(recipient)
+        # It says itself when it was made, so only a key that holds now counts: whoever gets hold
+        # of a retired one makes no recipient key of the year before with it.
+        record = self._peer_verified(recipient, lambda key: key.holds_on(now), signed.verify)
         if record.agency != recipient:
             raise SafehandError(Reason.SIGNATURE_INVALID, "the key record is of another agency")
         self._verify_key_receipt(signed, found.receipt)
-        record.covers(not_after, now=self._clock.wall())
+        record.covers(not_after, now=now)
+        ends = [
+            key.retired_at for key in self.trust.known.of(recipient) if key.retired_at is not None
+        ]
         with self._key_lock:
-            self._key_cache[recipient] = (self._clock.monotonic() + KEY_CACHE_S, signed)
+            self._key_cache[recipient] = CachedKey(
+                self._clock.monotonic() + KEY_CACHE_S,
+                min((end for end in ends if end > now), default=None),
+                signed,
+            )
         return signed
-
-    def forget_recipient_key(self, recipient: str) -> None:
-        """Ask the directory next time: the recipient may have a new key."""
-        with self._key_lock:
-            self._key_cache.pop(recipient, None)
 
     def _verify_key_receipt(self, signed: SignedKeyRecord, receipt: ledger_pb2.Receipt) -> None:
         record = signed.record
@@ -160,7 +172,7 @@ class RecipientKeys(AgencyBase):
         return -1 if found is None else found.record.sequence
 
     def _published(self) -> SignedKeyRecord | None:
-        """Our own newest record as the directory carries it, under our own key."""
+        """Our own newest record as the directory carries it, under any key that we ever had."""
         try:
             found = self.stubs.directory.GetKey(
                 directory_pb2.GetKeyRequest(agency=self.agency), timeout=DEADLINE_S
@@ -170,7 +182,8 @@ class RecipientKeys(AgencyBase):
                 return None
             raise
         signed = SignedKeyRecord(found.record, found.signature)
-        signed.verify(self.identity_public)
+        ours = [KnownKey(self.identity_public.hex()), *self.own_identity_keys()]
+        verified(ours, signed.verify)
         return signed
 
 

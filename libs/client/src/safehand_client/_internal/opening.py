@@ -86,7 +86,7 @@ class Opening(RecipientKeys):
     def fetch(self, referral: str) -> Fetched:
         """Get a referral that was sent to us, and verify everything that can be verified.
 
-        Raises SIGNATURE_INVALID unless the key in our own protocol copy signed the manifest, and
+        Raises SIGNATURE_INVALID unless a key of the sender's, of that day, signed the manifest, and
         MANIFEST_MISMATCH unless the parts are the manifest's.
         """
         answer = self.stubs.referral.GetReferral(
@@ -115,8 +115,12 @@ class Opening(RecipientKeys):
     ) -> tuple[SignedManifest, Manifest]:
         signed = SignedManifest(answer.manifest, answer.signature)
         header = signed.manifest.header
-        sender_key = self.trust.protocol_with(header.sender).party(header.sender)
-        manifest = signed.verify(sender_key)
+        self.trust.protocol_with(header.sender)
+        # By the sender's key of that day: consent was asked when it was sent, and is asked again
+        # before anything opens.
+        manifest = self._peer_verified(
+            header.sender, lambda key: key.held_at(header.created), signed.verify
+        )
         # What was agreed when it was made: a newer, narrower protocol takes back nothing.
         self.trust.covering(header.sender, header.purpose, manifest.categories, header.created)
         if header.recipient != self.agency or header.referral != referral:

@@ -86,7 +86,7 @@ class Resealing(Sending):
         with suppress(SafehandError):
             if self._manifest_of(referral).digest == signed.digest:
                 return signed  # our own, whatever key of ours signed it then
-        signed.verify(self.identity_public)
+        self._own_verified(signed.verify)
         return signed
 
     def ask_reseal(self, referral: str) -> referral_pb2.Referral:

@@ -145,7 +145,7 @@ class Sending(RecipientKeys):
                 sealing.seal_part(header, label, content, key.record.public, self._entropy)
             )
         manifest = Manifest(header, tuple(part.part for part in sealed))
-        signed = SignedManifest.sign(manifest, self._identity)
+        signed = SignedManifest.sign(manifest, self._identities.of(header.sender_key))
         return _Draft(
             signed,
             key,

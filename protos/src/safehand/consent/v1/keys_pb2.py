@@ -27,7 +27,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1esafehand/consent/v1/keys.proto\x12\x13safehand.consent.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x16\n\x14ListTokenKeysRequest\"\x84\x01\n\x08TokenKey\x12\x0b\n\x03kid\x18\x01 \x01(\t\x12\x0e\n\x06public\x18\x02 \x01(\x0c\x12.\n\nsigns_from\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x07\x65nds_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"D\n\x15ListTokenKeysResponse\x12+\n\x04keys\x18\x01 \x03(\x0b\x32\x1d.safehand.consent.v1.TokenKey\"E\n\x15RotateTokenKeyRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x0e\n\x06stolen\x18\x02 \x01(\x08\"D\n\x16RotateTokenKeyResponse\x12*\n\x03key\x18\x01 \x01(\x0b\x32\x1d.safehand.consent.v1.TokenKey\"\xe0\x01\n\x16RotateAgencyKeyRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12-\n\x06\x61gency\x18\x02 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[a-z][a-z0-9-]{1,39}$\x12.\n\x0fold_fingerprint\x18\x03 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[0-9a-f]{64}$\x12\x1d\n\x0cidentity_key\x18\x04 \x01(\x0c\x42\x07\xbaH\x04z\x02h \x12*\n\x07overlap\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\"_\n\x17RotateAgencyKeyResponse\x12\x13\n\x0b\x66ingerprint\x18\x01 \x01(\t\x12/\n\x0bold_ends_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x91\x01\n\x16RevokeAgencyKeyRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12-\n\x06\x61gency\x18\x02 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[a-z][a-z0-9-]{1,39}$\x12*\n\x0b\x66ingerprint\x18\x03 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[0-9a-f]{64}$\",\n\x17RevokeAgencyKeyResponse\x12\x11\n\tkeys_left\x18\x01 \x01(\x05\"6\n\x10GetKeyUseRequest\x12\"\n\x03kid\x18\x01 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[0-9a-f]{64}$\"\x88\x01\n\x11GetKeyUseResponse\x12\x16\n\x0eopen_manifests\x18\x01 \x01(\x05\x12)\n\x05until\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0csealed_until\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp2\x97\x04\n\nKeyService\x12\x66\n\rListTokenKeys\x12).safehand.consent.v1.ListTokenKeysRequest\x1a*.safehand.consent.v1.ListTokenKeysResponse\x12i\n\x0eRotateTokenKey\x12*.safehand.consent.v1.RotateTokenKeyRequest\x1a+.safehand.consent.v1.RotateTokenKeyResponse\x12l\n\x0fRotateAgencyKey\x12+.safehand.consent.v1.RotateAgencyKeyRequest\x1a,.safehand.consent.v1.RotateAgencyKeyResponse\x12l\n\x0fRevokeAgencyKey\x12+.safehand.consent.v1.RevokeAgencyKeyRequest\x1a,.safehand.consent.v1.RevokeAgencyKeyResponse\x12Z\n\tGetKeyUse\x12%.safehand.consent.v1.GetKeyUseRequest\x1a&.safehand.consent.v1.GetKeyUseResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1esafehand/consent/v1/keys.proto\x12\x13safehand.consent.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x16\n\x14ListTokenKeysRequest\"\x84\x01\n\x08TokenKey\x12\x0b\n\x03kid\x18\x01 \x01(\t\x12\x0e\n\x06public\x18\x02 \x01(\x0c\x12.\n\nsigns_from\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x07\x65nds_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"D\n\x15ListTokenKeysResponse\x12+\n\x04keys\x18\x01 \x03(\x0b\x32\x1d.safehand.consent.v1.TokenKey\"E\n\x15RotateTokenKeyRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x0e\n\x06stolen\x18\x02 \x01(\x08\"D\n\x16RotateTokenKeyResponse\x12*\n\x03key\x18\x01 \x01(\x0b\x32\x1d.safehand.consent.v1.TokenKey\"\x9b\x02\n\x16RotateAgencyKeyRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12-\n\x06\x61gency\x18\x02 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[a-z][a-z0-9-]{1,39}$\x12.\n\x0fold_fingerprint\x18\x03 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[0-9a-f]{64}$\x12\x1d\n\x0cidentity_key\x18\x04 \x01(\x0c\x42\x07\xbaH\x04z\x02h \x12*\n\x07overlap\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x39\n\nsuccession\x18\x06 \x01(\x0b\x32%.safehand.consent.v1.SignedSuccession\"r\n\x10SignedSuccession\x12\x1e\n\nsuccession\x18\x01 \x01(\x0c\x42\n\xbaH\x07z\x05\x10\x01\x18\x80\x08\x12\x1e\n\rsignature_old\x18\x02 \x01(\x0c\x42\x07\xbaH\x04z\x02h@\x12\x1e\n\rsignature_new\x18\x03 \x01(\x0c\x42\x07\xbaH\x04z\x02h@\"_\n\x17RotateAgencyKeyResponse\x12\x13\n\x0b\x66ingerprint\x18\x01 \x01(\t\x12/\n\x0bold_ends_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x91\x01\n\x16RevokeAgencyKeyRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12-\n\x06\x61gency\x18\x02 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[a-z][a-z0-9-]{1,39}$\x12*\n\x0b\x66ingerprint\x18\x03 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[0-9a-f]{64}$\",\n\x17RevokeAgencyKeyResponse\x12\x11\n\tkeys_left\x18\x01 \x01(\x05\"F\n\x15ListAgencyKeysRequest\x12-\n\x06\x61gency\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[a-z][a-z0-9-]{1,39}$\"\xeb\x01\n\tAgencyKey\x12\x14\n\x0cidentity_key\x18\x01 \x01(\x0c\x12.\n\nnot_before\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tnot_after\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nrevoked_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x39\n\nsuccession\x18\x05 \x01(\x0b\x32%.safehand.consent.v1.SignedSuccession\"F\n\x16ListAgencyKeysResponse\x12,\n\x04keys\x18\x01 \x03(\x0b\x32\x1e.safehand.consent.v1.AgencyKey\"6\n\x10GetKeyUseRequest\x12\"\n\x03kid\x18\x01 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[0-9a-f]{64}$\"\x88\x01\n\x11GetKeyUseResponse\x12\x16\n\x0eopen_manifests\x18\x01 \x01(\x05\x12)\n\x05until\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0csealed_until\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp2\x82\x05\n\nKeyService\x12\x66\n\rListTokenKeys\x12).safehand.consent.v1.ListTokenKeysRequest\x1a*.safehand.consent.v1.ListTokenKeysResponse\x12i\n\x0eRotateTokenKey\x12*.safehand.consent.v1.RotateTokenKeyRequest\x1a+.safehand.consent.v1.RotateTokenKeyResponse\x12l\n\x0fRotateAgencyKey\x12+.safehand.consent.v1.RotateAgencyKeyRequest\x1a,.safehand.consent.v1.RotateAgencyKeyResponse\x12l\n\x0fRevokeAgencyKey\x12+.safehand.consent.v1.RevokeAgencyKeyRequest\x1a,.safehand.consent.v1.RevokeAgencyKeyResponse\x12i\n\x0eListAgencyKeys\x12*.safehand.consent.v1.ListAgencyKeysRequest\x1a+.safehand.consent.v1.ListAgencyKeysResponse\x12Z\n\tGetKeyUse\x12%.safehand.consent.v1.GetKeyUseRequest\x1a&.safehand.consent.v1.GetKeyUseResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -44,12 +44,20 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ROTATEAGENCYKEYREQUEST'].fields_by_name['old_fingerprint']._serialized_options = b'\272H\022r\0202\016^[0-9a-f]{64}$'
   _globals['_ROTATEAGENCYKEYREQUEST'].fields_by_name['identity_key']._loaded_options = None
   _globals['_ROTATEAGENCYKEYREQUEST'].fields_by_name['identity_key']._serialized_options = b'\272H\004z\002h '
+  _globals['_SIGNEDSUCCESSION'].fields_by_name['succession']._loaded_options = None
+  _globals['_SIGNEDSUCCESSION'].fields_by_name['succession']._serialized_options = b'\272H\007z\005\020\001\030\200\010'
+  _globals['_SIGNEDSUCCESSION'].fields_by_name['signature_old']._loaded_options = None
+  _globals['_SIGNEDSUCCESSION'].fields_by_name['signature_old']._serialized_options = b'\272H\004z\002h@'
+  _globals['_SIGNEDSUCCESSION'].fields_by_name['signature_new']._loaded_options = None
+  _globals['_SIGNEDSUCCESSION'].fields_by_name['signature_new']._serialized_options = b'\272H\004z\002h@'
   _globals['_REVOKEAGENCYKEYREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_REVOKEAGENCYKEYREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\005r\003\260\001\001'
   _globals['_REVOKEAGENCYKEYREQUEST'].fields_by_name['agency']._loaded_options = None
   _globals['_REVOKEAGENCYKEYREQUEST'].fields_by_name['agency']._serialized_options = b'\272H\032r\0302\026^[a-z][a-z0-9-]{1,39}$'
   _globals['_REVOKEAGENCYKEYREQUEST'].fields_by_name['fingerprint']._loaded_options = None
   _globals['_REVOKEAGENCYKEYREQUEST'].fields_by_name['fingerprint']._serialized_options = b'\272H\022r\0202\016^[0-9a-f]{64}$'
+  _globals['_LISTAGENCYKEYSREQUEST'].fields_by_name['agency']._loaded_options = None
+  _globals['_LISTAGENCYKEYSREQUEST'].fields_by_name['agency']._serialized_options = b'\272H\032r\0302\026^[a-z][a-z0-9-]{1,39}$'
   _globals['_GETKEYUSEREQUEST'].fields_by_name['kid']._loaded_options = None
   _globals['_GETKEYUSEREQUEST'].fields_by_name['kid']._serialized_options = b'\272H\022r\0202\016^[0-9a-f]{64}$'
   _globals['_LISTTOKENKEYSREQUEST']._serialized_start=149
@@ -63,17 +71,25 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ROTATETOKENKEYRESPONSE']._serialized_start=449
   _globals['_ROTATETOKENKEYRESPONSE']._serialized_end=517
   _globals['_ROTATEAGENCYKEYREQUEST']._serialized_start=520
-  _globals['_ROTATEAGENCYKEYREQUEST']._serialized_end=744
-  _globals['_ROTATEAGENCYKEYRESPONSE']._serialized_start=746
-  _globals['_ROTATEAGENCYKEYRESPONSE']._serialized_end=841
-  _globals['_REVOKEAGENCYKEYREQUEST']._serialized_start=844
-  _globals['_REVOKEAGENCYKEYREQUEST']._serialized_end=989
-  _globals['_REVOKEAGENCYKEYRESPONSE']._serialized_start=991
-  _globals['_REVOKEAGENCYKEYRESPONSE']._serialized_end=1035
-  _globals['_GETKEYUSEREQUEST']._serialized_start=1037
-  _globals['_GETKEYUSEREQUEST']._serialized_end=1091
-  _globals['_GETKEYUSERESPONSE']._serialized_start=1094
-  _globals['_GETKEYUSERESPONSE']._serialized_end=1230
-  _globals['_KEYSERVICE']._serialized_start=1233
-  _globals['_KEYSERVICE']._serialized_end=1768
+  _globals['_ROTATEAGENCYKEYREQUEST']._serialized_end=803
+  _globals['_SIGNEDSUCCESSION']._serialized_start=805
+  _globals['_SIGNEDSUCCESSION']._serialized_end=919
+  _globals['_ROTATEAGENCYKEYRESPONSE']._serialized_start=921
+  _globals['_ROTATEAGENCYKEYRESPONSE']._serialized_end=1016
+  _globals['_REVOKEAGENCYKEYREQUEST']._serialized_start=1019
+  _globals['_REVOKEAGENCYKEYREQUEST']._serialized_end=1164
+  _globals['_REVOKEAGENCYKEYRESPONSE']._serialized_start=1166
+  _globals['_REVOKEAGENCYKEYRESPONSE']._serialized_end=1210
+  _globals['_LISTAGENCYKEYSREQUEST']._serialized_start=1212
+  _globals['_LISTAGENCYKEYSREQUEST']._serialized_end=1282
+  _globals['_AGENCYKEY']._serialized_start=1285
+  _globals['_AGENCYKEY']._serialized_end=1520
+  _globals['_LISTAGENCYKEYSRESPONSE']._serialized_start=1522
+  _globals['_LISTAGENCYKEYSRESPONSE']._serialized_end=1592
+  _globals['_GETKEYUSEREQUEST']._serialized_start=1594
+  _globals['_GETKEYUSEREQUEST']._serialized_end=1648
+  _globals['_GETKEYUSERESPONSE']._serialized_start=1651
+  _globals['_GETKEYUSERESPONSE']._serialized_end=1787
+  _globals['_KEYSERVICE']._serialized_start=1790
+  _globals['_KEYSERVICE']._serialized_end=2432
 # @@protoc_insertion_point(module_scope)

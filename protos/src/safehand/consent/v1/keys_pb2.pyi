@@ -160,6 +160,7 @@ class RotateAgencyKeyRequest(_message.Message):
     OLD_FINGERPRINT_FIELD_NUMBER: _builtins.int
     IDENTITY_KEY_FIELD_NUMBER: _builtins.int
     OVERLAP_FIELD_NUMBER: _builtins.int
+    SUCCESSION_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """UUID of this request."""
     agency: _builtins.str
@@ -170,7 +171,13 @@ class RotateAgencyKeyRequest(_message.Message):
     """The new Ed25519 public key, 32 bytes."""
     @_builtins.property
     def overlap(self) -> _duration_pb2.Duration:
-        """How long the old key holds too. Absent: 14 days. At most 90 days."""
+        """How long the old key holds too. Absent: 14 days, or as the succession says. At most 90 days."""
+
+    @_builtins.property
+    def succession(self) -> Global___SignedSuccession:
+        """What the old key signed for the new one. Absent where the old one is lost: no protocol goes on
+        under the new key then, and every peer has its fingerprint typed again.
+        """
 
     def __init__(
         self,
@@ -180,14 +187,45 @@ class RotateAgencyKeyRequest(_message.Message):
         old_fingerprint: _builtins.str = ...,
         identity_key: _builtins.bytes = ...,
         overlap: _duration_pb2.Duration | None = ...,
+        succession: Global___SignedSuccession | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["overlap", b"overlap"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["overlap", b"overlap", "succession", b"succession"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agency", b"agency", "identity_key", b"identity_key", "old_fingerprint", b"old_fingerprint", "overlap", b"overlap", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agency", b"agency", "identity_key", b"identity_key", "old_fingerprint", b"old_fingerprint", "overlap", b"overlap", "request_id", b"request_id", "succession", b"succession"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RotateAgencyKeyRequest: _TypeAlias = RotateAgencyKeyRequest  # noqa: Y015
+
+@_typing.final
+class SignedSuccession(_message.Message):
+    """SignedSuccession is an agency's word that one identity key of its follows another."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUCCESSION_FIELD_NUMBER: _builtins.int
+    SIGNATURE_OLD_FIELD_NUMBER: _builtins.int
+    SIGNATURE_NEW_FIELD_NUMBER: _builtins.int
+    succession: _builtins.bytes
+    """The Succession, canonical JSON."""
+    signature_old: _builtins.bytes
+    """Signature under the old key."""
+    signature_new: _builtins.bytes
+    """Signature under the new key."""
+    def __init__(
+        self,
+        *,
+        succession: _builtins.bytes = ...,
+        signature_old: _builtins.bytes = ...,
+        signature_new: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["signature_new", b"signature_new", "signature_old", b"signature_old", "succession", b"succession"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SignedSuccession: _TypeAlias = SignedSuccession  # noqa: Y015
 
 @_typing.final
 class RotateAgencyKeyResponse(_message.Message):
@@ -268,6 +306,98 @@ class RevokeAgencyKeyResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RevokeAgencyKeyResponse: _TypeAlias = RevokeAgencyKeyResponse  # noqa: Y015
+
+@_typing.final
+class ListAgencyKeysRequest(_message.Message):
+    """ListAgencyKeysRequest names an agency."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AGENCY_FIELD_NUMBER: _builtins.int
+    agency: _builtins.str
+    """Agency id."""
+    def __init__(
+        self,
+        *,
+        agency: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agency", b"agency"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListAgencyKeysRequest: _TypeAlias = ListAgencyKeysRequest  # noqa: Y015
+
+@_typing.final
+class AgencyKey(_message.Message):
+    """AgencyKey is an identity key that an agency has or had."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    IDENTITY_KEY_FIELD_NUMBER: _builtins.int
+    NOT_BEFORE_FIELD_NUMBER: _builtins.int
+    NOT_AFTER_FIELD_NUMBER: _builtins.int
+    REVOKED_AT_FIELD_NUMBER: _builtins.int
+    SUCCESSION_FIELD_NUMBER: _builtins.int
+    identity_key: _builtins.bytes
+    """Ed25519 public key, 32 bytes."""
+    @_builtins.property
+    def not_before(self) -> _timestamp_pb2.Timestamp:
+        """Since when it was pinned."""
+
+    @_builtins.property
+    def not_after(self) -> _timestamp_pb2.Timestamp:
+        """When it ends or ended; absent while no later key is pinned."""
+
+    @_builtins.property
+    def revoked_at(self) -> _timestamp_pb2.Timestamp:
+        """Since when nothing is believed under it; absent while it was not revoked."""
+
+    @_builtins.property
+    def succession(self) -> Global___SignedSuccession:
+        """What the key before it signed for it; absent where the operator alone vouched for it."""
+
+    def __init__(
+        self,
+        *,
+        identity_key: _builtins.bytes = ...,
+        not_before: _timestamp_pb2.Timestamp | None = ...,
+        not_after: _timestamp_pb2.Timestamp | None = ...,
+        revoked_at: _timestamp_pb2.Timestamp | None = ...,
+        succession: Global___SignedSuccession | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["not_after", b"not_after", "not_before", b"not_before", "revoked_at", b"revoked_at", "succession", b"succession"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["identity_key", b"identity_key", "not_after", b"not_after", "not_before", b"not_before", "revoked_at", b"revoked_at", "succession", b"succession"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AgencyKey: _TypeAlias = AgencyKey  # noqa: Y015
+
+@_typing.final
+class ListAgencyKeysResponse(_message.Message):
+    """ListAgencyKeysResponse lists them: there are few."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEYS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def keys(self) -> _containers.RepeatedCompositeFieldContainer[Global___AgencyKey]:
+        """The keys, the newest first."""
+
+    def __init__(
+        self,
+        *,
+        keys: _abc.Iterable[Global___AgencyKey] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["keys", b"keys"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListAgencyKeysResponse: _TypeAlias = ListAgencyKeysResponse  # noqa: Y015
 
 @_typing.final
 class GetKeyUseRequest(_message.Message):

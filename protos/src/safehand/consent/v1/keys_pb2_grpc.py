@@ -56,6 +56,11 @@ class KeyServiceStub:
                 request_serializer=safehand_dot_consent_dot_v1_dot_keys__pb2.RevokeAgencyKeyRequest.SerializeToString,
                 response_deserializer=safehand_dot_consent_dot_v1_dot_keys__pb2.RevokeAgencyKeyResponse.FromString,
                 _registered_method=True)
+        self.ListAgencyKeys = channel.unary_unary(
+                '/safehand.consent.v1.KeyService/ListAgencyKeys',
+                request_serializer=safehand_dot_consent_dot_v1_dot_keys__pb2.ListAgencyKeysRequest.SerializeToString,
+                response_deserializer=safehand_dot_consent_dot_v1_dot_keys__pb2.ListAgencyKeysResponse.FromString,
+                _registered_method=True)
         self.GetKeyUse = channel.unary_unary(
                 '/safehand.consent.v1.KeyService/GetKeyUse',
                 request_serializer=safehand_dot_consent_dot_v1_dot_keys__pb2.GetKeyUseRequest.SerializeToString,
@@ -98,6 +103,15 @@ class KeyServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListAgencyKeys(self, request, context):
+        """ListAgencyKeys lists the identity keys that an agency has and had, with what each signed for the
+        next. A peer believes a key that it does not know by its old key's signature and this list
+        together, and by neither alone.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetKeyUse(self, request, context):
         """GetKeyUse says how many manifests on file still need one of the caller's own recipient keys.
         """
@@ -127,6 +141,11 @@ def add_KeyServiceServicer_to_server(servicer, server):
                     servicer.RevokeAgencyKey,
                     request_deserializer=safehand_dot_consent_dot_v1_dot_keys__pb2.RevokeAgencyKeyRequest.FromString,
                     response_serializer=safehand_dot_consent_dot_v1_dot_keys__pb2.RevokeAgencyKeyResponse.SerializeToString,
+            ),
+            'ListAgencyKeys': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAgencyKeys,
+                    request_deserializer=safehand_dot_consent_dot_v1_dot_keys__pb2.ListAgencyKeysRequest.FromString,
+                    response_serializer=safehand_dot_consent_dot_v1_dot_keys__pb2.ListAgencyKeysResponse.SerializeToString,
             ),
             'GetKeyUse': grpc.unary_unary_rpc_method_handler(
                     servicer.GetKeyUse,
@@ -244,6 +263,33 @@ class KeyService:
             '/safehand.consent.v1.KeyService/RevokeAgencyKey',
             safehand_dot_consent_dot_v1_dot_keys__pb2.RevokeAgencyKeyRequest.SerializeToString,
             safehand_dot_consent_dot_v1_dot_keys__pb2.RevokeAgencyKeyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAgencyKeys(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/safehand.consent.v1.KeyService/ListAgencyKeys',
+            safehand_dot_consent_dot_v1_dot_keys__pb2.ListAgencyKeysRequest.SerializeToString,
+            safehand_dot_consent_dot_v1_dot_keys__pb2.ListAgencyKeysResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -47,6 +47,11 @@ class KeyServiceStub:
     """
     RevokeAgencyKey: _grpc.UnaryUnaryMultiCallable[_keys_pb2.RevokeAgencyKeyRequest, _keys_pb2.RevokeAgencyKeyResponse]
     """RevokeAgencyKey refuses an identity key from now on, as for a stolen one. An operator command."""
+    ListAgencyKeys: _grpc.UnaryUnaryMultiCallable[_keys_pb2.ListAgencyKeysRequest, _keys_pb2.ListAgencyKeysResponse]
+    """ListAgencyKeys lists the identity keys that an agency has and had, with what each signed for the
+    next. A peer believes a key that it does not know by its old key's signature and this list
+    together, and by neither alone.
+    """
     GetKeyUse: _grpc.UnaryUnaryMultiCallable[_keys_pb2.GetKeyUseRequest, _keys_pb2.GetKeyUseResponse]
     """GetKeyUse says how many manifests on file still need one of the caller's own recipient keys."""
 
@@ -69,6 +74,11 @@ class KeyServiceAsyncStub(KeyServiceStub):
     """
     RevokeAgencyKey: _aio.UnaryUnaryMultiCallable[_keys_pb2.RevokeAgencyKeyRequest, _keys_pb2.RevokeAgencyKeyResponse]  # type: ignore[assignment]
     """RevokeAgencyKey refuses an identity key from now on, as for a stolen one. An operator command."""
+    ListAgencyKeys: _aio.UnaryUnaryMultiCallable[_keys_pb2.ListAgencyKeysRequest, _keys_pb2.ListAgencyKeysResponse]  # type: ignore[assignment]
+    """ListAgencyKeys lists the identity keys that an agency has and had, with what each signed for the
+    next. A peer believes a key that it does not know by its old key's signature and this list
+    together, and by neither alone.
+    """
     GetKeyUse: _aio.UnaryUnaryMultiCallable[_keys_pb2.GetKeyUseRequest, _keys_pb2.GetKeyUseResponse]  # type: ignore[assignment]
     """GetKeyUse says how many manifests on file still need one of the caller's own recipient keys."""
 
@@ -112,6 +122,17 @@ class KeyServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_keys_pb2.RevokeAgencyKeyResponse, _abc.Awaitable[_keys_pb2.RevokeAgencyKeyResponse]]:
         """RevokeAgencyKey refuses an identity key from now on, as for a stolen one. An operator command."""
+
+    @_abc_1.abstractmethod
+    def ListAgencyKeys(
+        self,
+        request: _keys_pb2.ListAgencyKeysRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_keys_pb2.ListAgencyKeysResponse, _abc.Awaitable[_keys_pb2.ListAgencyKeysResponse]]:
+        """ListAgencyKeys lists the identity keys that an agency has and had, with what each signed for the
+        next. A peer believes a key that it does not know by its old key's signature and this list
+        together, and by neither alone.
+        """
 
     @_abc_1.abstractmethod
     def GetKeyUse(

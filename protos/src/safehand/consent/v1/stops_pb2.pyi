@@ -489,6 +489,7 @@ class StopNote(_message.Message):
     RELATION_FIELD_NUMBER: _builtins.int
     REFUSED_FIELD_NUMBER: _builtins.int
     GRANTS_FIELD_NUMBER: _builtins.int
+    MORE_FIELD_NUMBER: _builtins.int
     action: _builtins.str
     """"stop" or "resume"."""
     by: _builtins.str
@@ -511,6 +512,10 @@ class StopNote(_message.Message):
     """Who that is to her."""
     refused: _builtins.bool
     """True where it was refused, such as a resume with a wrong code word."""
+    more: _builtins.int
+    """How many more of the same agency or representative followed within a day, changed nothing, and
+    are not listed one by one: of these the first twenty a day are.
+    """
     @_builtins.property
     def at(self) -> _timestamp_pb2.Timestamp:
         """When."""
@@ -535,10 +540,11 @@ class StopNote(_message.Message):
         relation: _builtins.str = ...,
         refused: _builtins.bool = ...,
         grants: _abc.Iterable[Global___StopNoteGrant] | None = ...,
+        more: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "agency", b"agency", "agency_name", b"agency_name", "at", b"at", "by", b"by", "channel", b"channel", "grants", b"grants", "refused", b"refused", "relation", b"relation", "representative", b"representative", "second_ref", b"second_ref", "why", b"why", "worker_ref", b"worker_ref"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "agency", b"agency", "agency_name", b"agency_name", "at", b"at", "by", b"by", "channel", b"channel", "grants", b"grants", "more", b"more", "refused", b"refused", "relation", b"relation", "representative", b"representative", "second_ref", b"second_ref", "why", b"why", "worker_ref", b"worker_ref"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

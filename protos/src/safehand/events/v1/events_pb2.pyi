@@ -30,7 +30,7 @@ class _EventTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_EventType.V
     """A consent was granted. Resource: grants/{grant}. Audience: the releasing agency, referral."""
     EVENT_TYPE_CONSENT_ENDED: _EventType.ValueType  # 2
     """Sharing under a consent ended, whatever ended it. Resource: grants/{grant}.
-    Audience: both agencies, referral.
+    Audience: the releasing agency, the recipient once a referral was authorised under it, referral.
     """
     EVENT_TYPE_CONSENT_RESUMED: _EventType.ValueType  # 3
     """She resumed sharing within the undo window. Resource: grants/{grant}. Audience: as ended."""
@@ -40,7 +40,7 @@ class _EventTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_EventType.V
     """
     EVENT_TYPE_CONSENT_NARROWED: _EventType.ValueType  # 5
     """She took something out of a consent, for good; what is left goes on. Resource: grants/{grant}.
-    Audience: both agencies, referral.
+    Audience: as ended.
     """
     EVENT_TYPE_CONSENT_CONFIRMED: _EventType.ValueType  # 8
     """What had to be confirmed or signed under a consent was: more may be sent. It does not say by
@@ -83,7 +83,7 @@ EVENT_TYPE_CONSENT_GRANTED: EventType.ValueType  # 1
 """A consent was granted. Resource: grants/{grant}. Audience: the releasing agency, referral."""
 EVENT_TYPE_CONSENT_ENDED: EventType.ValueType  # 2
 """Sharing under a consent ended, whatever ended it. Resource: grants/{grant}.
-Audience: both agencies, referral.
+Audience: the releasing agency, the recipient once a referral was authorised under it, referral.
 """
 EVENT_TYPE_CONSENT_RESUMED: EventType.ValueType  # 3
 """She resumed sharing within the undo window. Resource: grants/{grant}. Audience: as ended."""
@@ -93,7 +93,7 @@ Audience: the releasing agency, referral.
 """
 EVENT_TYPE_CONSENT_NARROWED: EventType.ValueType  # 5
 """She took something out of a consent, for good; what is left goes on. Resource: grants/{grant}.
-Audience: both agencies, referral.
+Audience: as ended.
 """
 EVENT_TYPE_CONSENT_CONFIRMED: EventType.ValueType  # 8
 """What had to be confirmed or signed under a consent was: more may be sent. It does not say by

@@ -5,8 +5,11 @@ isort:skip_file
 
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from safehand.consent.v1 import keys_pb2 as _keys_pb2
 from safehand.consent.v1 import ledger_pb2 as _ledger_pb2
 import builtins as _builtins
 import sys
@@ -29,6 +32,7 @@ class Agency(_message.Message):
     DISPLAY_NAME_FIELD_NUMBER: _builtins.int
     IDENTITY_KEY_FIELD_NUMBER: _builtins.int
     ORGANIZATIONS_FIELD_NUMBER: _builtins.int
+    IDENTITY_KEYS_FIELD_NUMBER: _builtins.int
     agency: _builtins.str
     """Agency id."""
     display_name: _builtins.str
@@ -39,6 +43,10 @@ class Agency(_message.Message):
     def organizations(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The HSDS organisations whose services it delivers."""
 
+    @_builtins.property
+    def identity_keys(self) -> _containers.RepeatedCompositeFieldContainer[Global___IdentityKey]:
+        """Every identity key that was listed for it, the newest first."""
+
     def __init__(
         self,
         *,
@@ -46,14 +54,55 @@ class Agency(_message.Message):
         display_name: _builtins.str = ...,
         identity_key: _builtins.bytes = ...,
         organizations: _abc.Iterable[_builtins.str] | None = ...,
+        identity_keys: _abc.Iterable[Global___IdentityKey] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agency", b"agency", "display_name", b"display_name", "identity_key", b"identity_key", "organizations", b"organizations"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agency", b"agency", "display_name", b"display_name", "identity_key", b"identity_key", "identity_keys", b"identity_keys", "organizations", b"organizations"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Agency: _TypeAlias = Agency  # noqa: Y015
+
+@_typing.final
+class IdentityKey(_message.Message):
+    """IdentityKey is a key that an agency has or had in the registry."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    IDENTITY_KEY_FIELD_NUMBER: _builtins.int
+    NOT_BEFORE_FIELD_NUMBER: _builtins.int
+    RETIRED_AT_FIELD_NUMBER: _builtins.int
+    REVOKED_AT_FIELD_NUMBER: _builtins.int
+    identity_key: _builtins.bytes
+    """Ed25519 public key, 32 bytes."""
+    @_builtins.property
+    def not_before(self) -> _timestamp_pb2.Timestamp:
+        """Since when it was listed."""
+
+    @_builtins.property
+    def retired_at(self) -> _timestamp_pb2.Timestamp:
+        """When it ends or ended; absent while no later key is listed."""
+
+    @_builtins.property
+    def revoked_at(self) -> _timestamp_pb2.Timestamp:
+        """Since when it is refused; absent while it was not revoked."""
+
+    def __init__(
+        self,
+        *,
+        identity_key: _builtins.bytes = ...,
+        not_before: _timestamp_pb2.Timestamp | None = ...,
+        retired_at: _timestamp_pb2.Timestamp | None = ...,
+        revoked_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["not_before", b"not_before", "retired_at", b"retired_at", "revoked_at", b"revoked_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["identity_key", b"identity_key", "not_before", b"not_before", "retired_at", b"retired_at", "revoked_at", b"revoked_at"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___IdentityKey: _TypeAlias = IdentityKey  # noqa: Y015
 
 @_typing.final
 class RegisterAgencyRequest(_message.Message):
@@ -164,6 +213,130 @@ class GetAgencyResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetAgencyResponse: _TypeAlias = GetAgencyResponse  # noqa: Y015
+
+@_typing.final
+class RotateAgencyKeyRequest(_message.Message):
+    """RotateAgencyKeyRequest lists a new identity key for an agency that is listed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    AGENCY_FIELD_NUMBER: _builtins.int
+    OLD_FINGERPRINT_FIELD_NUMBER: _builtins.int
+    IDENTITY_KEY_FIELD_NUMBER: _builtins.int
+    OVERLAP_FIELD_NUMBER: _builtins.int
+    SUCCESSION_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """UUID of this request."""
+    agency: _builtins.str
+    """Agency id; an agency's own."""
+    old_fingerprint: _builtins.str
+    """Fingerprint of the key that is listed now, 64 hex, so that nobody replaces another one."""
+    identity_key: _builtins.bytes
+    """The new Ed25519 public key, 32 bytes."""
+    @_builtins.property
+    def overlap(self) -> _duration_pb2.Duration:
+        """How long the old key holds too. Absent: 14 days, or as the succession says. At most 90 days."""
+
+    @_builtins.property
+    def succession(self) -> _keys_pb2.SignedSuccession:
+        """What the old key signed for the new one. An agency must give it."""
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        agency: _builtins.str = ...,
+        old_fingerprint: _builtins.str = ...,
+        identity_key: _builtins.bytes = ...,
+        overlap: _duration_pb2.Duration | None = ...,
+        succession: _keys_pb2.SignedSuccession | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["overlap", b"overlap", "succession", b"succession"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agency", b"agency", "identity_key", b"identity_key", "old_fingerprint", b"old_fingerprint", "overlap", b"overlap", "request_id", b"request_id", "succession", b"succession"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RotateAgencyKeyRequest: _TypeAlias = RotateAgencyKeyRequest  # noqa: Y015
+
+@_typing.final
+class RotateAgencyKeyResponse(_message.Message):
+    """RotateAgencyKeyResponse is the entry."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AGENCY_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def agency(self) -> Global___Agency:
+        """The entry."""
+
+    def __init__(
+        self,
+        *,
+        agency: Global___Agency | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["agency", b"agency"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agency", b"agency"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RotateAgencyKeyResponse: _TypeAlias = RotateAgencyKeyResponse  # noqa: Y015
+
+@_typing.final
+class RevokeAgencyKeyRequest(_message.Message):
+    """RevokeAgencyKeyRequest names a key of an agency."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    AGENCY_FIELD_NUMBER: _builtins.int
+    FINGERPRINT_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """UUID of this request."""
+    agency: _builtins.str
+    """Agency id."""
+    fingerprint: _builtins.str
+    """Fingerprint of the key that is refused from now on, 64 hex."""
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        agency: _builtins.str = ...,
+        fingerprint: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agency", b"agency", "fingerprint", b"fingerprint", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RevokeAgencyKeyRequest: _TypeAlias = RevokeAgencyKeyRequest  # noqa: Y015
+
+@_typing.final
+class RevokeAgencyKeyResponse(_message.Message):
+    """RevokeAgencyKeyResponse is the entry."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AGENCY_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def agency(self) -> Global___Agency:
+        """The entry."""
+
+    def __init__(
+        self,
+        *,
+        agency: Global___Agency | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["agency", b"agency"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agency", b"agency"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RevokeAgencyKeyResponse: _TypeAlias = RevokeAgencyKeyResponse  # noqa: Y015
 
 @_typing.final
 class SignedProtocol(_message.Message):

@@ -46,6 +46,16 @@ class DirectoryServiceStub:
                 request_serializer=safehand_dot_referral_dot_v1_dot_directory__pb2.GetAgencyRequest.SerializeToString,
                 response_deserializer=safehand_dot_referral_dot_v1_dot_directory__pb2.GetAgencyResponse.FromString,
                 _registered_method=True)
+        self.RotateAgencyKey = channel.unary_unary(
+                '/safehand.referral.v1.DirectoryService/RotateAgencyKey',
+                request_serializer=safehand_dot_referral_dot_v1_dot_directory__pb2.RotateAgencyKeyRequest.SerializeToString,
+                response_deserializer=safehand_dot_referral_dot_v1_dot_directory__pb2.RotateAgencyKeyResponse.FromString,
+                _registered_method=True)
+        self.RevokeAgencyKey = channel.unary_unary(
+                '/safehand.referral.v1.DirectoryService/RevokeAgencyKey',
+                request_serializer=safehand_dot_referral_dot_v1_dot_directory__pb2.RevokeAgencyKeyRequest.SerializeToString,
+                response_deserializer=safehand_dot_referral_dot_v1_dot_directory__pb2.RevokeAgencyKeyResponse.FromString,
+                _registered_method=True)
         self.PublishProtocol = channel.unary_unary(
                 '/safehand.referral.v1.DirectoryService/PublishProtocol',
                 request_serializer=safehand_dot_referral_dot_v1_dot_directory__pb2.PublishProtocolRequest.SerializeToString,
@@ -102,6 +112,23 @@ class DirectoryServiceServicer:
 
     def GetAgency(self, request, context):
         """GetAgency returns one agency.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RotateAgencyKey(self, request, context):
+        """RotateAgencyKey lists an agency's next identity key; the old one holds for an overlap. The agency
+        itself shows what its old key signed for the new one. An operator may do without, for an agency
+        that has lost its key.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RevokeAgencyKey(self, request, context):
+        """RevokeAgencyKey refuses an identity key from now on, as for a stolen one, and carries no protocol
+        any more that pins it. An operator command.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -175,6 +202,16 @@ def add_DirectoryServiceServicer_to_server(servicer, server):
                     servicer.GetAgency,
                     request_deserializer=safehand_dot_referral_dot_v1_dot_directory__pb2.GetAgencyRequest.FromString,
                     response_serializer=safehand_dot_referral_dot_v1_dot_directory__pb2.GetAgencyResponse.SerializeToString,
+            ),
+            'RotateAgencyKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.RotateAgencyKey,
+                    request_deserializer=safehand_dot_referral_dot_v1_dot_directory__pb2.RotateAgencyKeyRequest.FromString,
+                    response_serializer=safehand_dot_referral_dot_v1_dot_directory__pb2.RotateAgencyKeyResponse.SerializeToString,
+            ),
+            'RevokeAgencyKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokeAgencyKey,
+                    request_deserializer=safehand_dot_referral_dot_v1_dot_directory__pb2.RevokeAgencyKeyRequest.FromString,
+                    response_serializer=safehand_dot_referral_dot_v1_dot_directory__pb2.RevokeAgencyKeyResponse.SerializeToString,
             ),
             'PublishProtocol': grpc.unary_unary_rpc_method_handler(
                     servicer.PublishProtocol,
@@ -273,6 +310,60 @@ class DirectoryService:
             '/safehand.referral.v1.DirectoryService/GetAgency',
             safehand_dot_referral_dot_v1_dot_directory__pb2.GetAgencyRequest.SerializeToString,
             safehand_dot_referral_dot_v1_dot_directory__pb2.GetAgencyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RotateAgencyKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/safehand.referral.v1.DirectoryService/RotateAgencyKey',
+            safehand_dot_referral_dot_v1_dot_directory__pb2.RotateAgencyKeyRequest.SerializeToString,
+            safehand_dot_referral_dot_v1_dot_directory__pb2.RotateAgencyKeyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevokeAgencyKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/safehand.referral.v1.DirectoryService/RevokeAgencyKey',
+            safehand_dot_referral_dot_v1_dot_directory__pb2.RevokeAgencyKeyRequest.SerializeToString,
+            safehand_dot_referral_dot_v1_dot_directory__pb2.RevokeAgencyKeyResponse.FromString,
             options,
             channel_credentials,
             insecure,

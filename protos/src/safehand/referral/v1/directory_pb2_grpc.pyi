@@ -39,6 +39,15 @@ class DirectoryServiceStub:
     """RegisterAgency lists an agency. An operator command."""
     GetAgency: _grpc.UnaryUnaryMultiCallable[_directory_pb2.GetAgencyRequest, _directory_pb2.GetAgencyResponse]
     """GetAgency returns one agency."""
+    RotateAgencyKey: _grpc.UnaryUnaryMultiCallable[_directory_pb2.RotateAgencyKeyRequest, _directory_pb2.RotateAgencyKeyResponse]
+    """RotateAgencyKey lists an agency's next identity key; the old one holds for an overlap. The agency
+    itself shows what its old key signed for the new one. An operator may do without, for an agency
+    that has lost its key.
+    """
+    RevokeAgencyKey: _grpc.UnaryUnaryMultiCallable[_directory_pb2.RevokeAgencyKeyRequest, _directory_pb2.RevokeAgencyKeyResponse]
+    """RevokeAgencyKey refuses an identity key from now on, as for a stolen one, and carries no protocol
+    any more that pins it. An operator command.
+    """
     PublishProtocol: _grpc.UnaryUnaryMultiCallable[_directory_pb2.PublishProtocolRequest, _directory_pb2.PublishProtocolResponse]
     """PublishProtocol carries a protocol that both agencies signed."""
     ListProtocols: _grpc.UnaryUnaryMultiCallable[_directory_pb2.ListProtocolsRequest, _directory_pb2.ListProtocolsResponse]
@@ -67,6 +76,15 @@ class DirectoryServiceAsyncStub(DirectoryServiceStub):
     """RegisterAgency lists an agency. An operator command."""
     GetAgency: _aio.UnaryUnaryMultiCallable[_directory_pb2.GetAgencyRequest, _directory_pb2.GetAgencyResponse]  # type: ignore[assignment]
     """GetAgency returns one agency."""
+    RotateAgencyKey: _aio.UnaryUnaryMultiCallable[_directory_pb2.RotateAgencyKeyRequest, _directory_pb2.RotateAgencyKeyResponse]  # type: ignore[assignment]
+    """RotateAgencyKey lists an agency's next identity key; the old one holds for an overlap. The agency
+    itself shows what its old key signed for the new one. An operator may do without, for an agency
+    that has lost its key.
+    """
+    RevokeAgencyKey: _aio.UnaryUnaryMultiCallable[_directory_pb2.RevokeAgencyKeyRequest, _directory_pb2.RevokeAgencyKeyResponse]  # type: ignore[assignment]
+    """RevokeAgencyKey refuses an identity key from now on, as for a stolen one, and carries no protocol
+    any more that pins it. An operator command.
+    """
     PublishProtocol: _aio.UnaryUnaryMultiCallable[_directory_pb2.PublishProtocolRequest, _directory_pb2.PublishProtocolResponse]  # type: ignore[assignment]
     """PublishProtocol carries a protocol that both agencies signed."""
     ListProtocols: _aio.UnaryUnaryMultiCallable[_directory_pb2.ListProtocolsRequest, _directory_pb2.ListProtocolsResponse]  # type: ignore[assignment]
@@ -104,6 +122,27 @@ class DirectoryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_directory_pb2.GetAgencyResponse, _abc.Awaitable[_directory_pb2.GetAgencyResponse]]:
         """GetAgency returns one agency."""
+
+    @_abc_1.abstractmethod
+    def RotateAgencyKey(
+        self,
+        request: _directory_pb2.RotateAgencyKeyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_directory_pb2.RotateAgencyKeyResponse, _abc.Awaitable[_directory_pb2.RotateAgencyKeyResponse]]:
+        """RotateAgencyKey lists an agency's next identity key; the old one holds for an overlap. The agency
+        itself shows what its old key signed for the new one. An operator may do without, for an agency
+        that has lost its key.
+        """
+
+    @_abc_1.abstractmethod
+    def RevokeAgencyKey(
+        self,
+        request: _directory_pb2.RevokeAgencyKeyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_directory_pb2.RevokeAgencyKeyResponse, _abc.Awaitable[_directory_pb2.RevokeAgencyKeyResponse]]:
+        """RevokeAgencyKey refuses an identity key from now on, as for a stolen one, and carries no protocol
+        any more that pins it. An operator command.
+        """
 
     @_abc_1.abstractmethod
     def PublishProtocol(

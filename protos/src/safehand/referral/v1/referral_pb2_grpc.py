@@ -85,6 +85,21 @@ class ReferralServiceStub:
                 request_serializer=safehand_dot_referral_dot_v1_dot_referral__pb2.ReplayEventsRequest.SerializeToString,
                 response_deserializer=safehand_dot_referral_dot_v1_dot_referral__pb2.ReplayEventsResponse.FromString,
                 _registered_method=True)
+        self.ListDeadLetters = channel.unary_unary(
+                '/safehand.referral.v1.ReferralService/ListDeadLetters',
+                request_serializer=safehand_dot_referral_dot_v1_dot_referral__pb2.ListDeadLettersRequest.SerializeToString,
+                response_deserializer=safehand_dot_referral_dot_v1_dot_referral__pb2.ListDeadLettersResponse.FromString,
+                _registered_method=True)
+        self.GetDeadLetter = channel.unary_unary(
+                '/safehand.referral.v1.ReferralService/GetDeadLetter',
+                request_serializer=safehand_dot_referral_dot_v1_dot_referral__pb2.GetDeadLetterRequest.SerializeToString,
+                response_deserializer=safehand_dot_referral_dot_v1_dot_referral__pb2.GetDeadLetterResponse.FromString,
+                _registered_method=True)
+        self.ReplayDeadLetters = channel.unary_unary(
+                '/safehand.referral.v1.ReferralService/ReplayDeadLetters',
+                request_serializer=safehand_dot_referral_dot_v1_dot_referral__pb2.ReplayDeadLettersRequest.SerializeToString,
+                response_deserializer=safehand_dot_referral_dot_v1_dot_referral__pb2.ReplayDeadLettersResponse.FromString,
+                _registered_method=True)
 
 
 class ReferralServiceServicer:
@@ -162,6 +177,28 @@ class ReferralServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListDeadLetters(self, request, context):
+        """ListDeadLetters returns events of consent that could not be applied and were set aside. Sharing
+        under what each is about is refused until it is applied. An operator command.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetDeadLetter(self, request, context):
+        """GetDeadLetter returns one of them, also one that was replayed. An operator command.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReplayDeadLetters(self, request, context):
+        """ReplayDeadLetters tries to apply them again, each once in effect. An operator command.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ReferralServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -214,6 +251,21 @@ def add_ReferralServiceServicer_to_server(servicer, server):
                     servicer.ReplayEvents,
                     request_deserializer=safehand_dot_referral_dot_v1_dot_referral__pb2.ReplayEventsRequest.FromString,
                     response_serializer=safehand_dot_referral_dot_v1_dot_referral__pb2.ReplayEventsResponse.SerializeToString,
+            ),
+            'ListDeadLetters': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListDeadLetters,
+                    request_deserializer=safehand_dot_referral_dot_v1_dot_referral__pb2.ListDeadLettersRequest.FromString,
+                    response_serializer=safehand_dot_referral_dot_v1_dot_referral__pb2.ListDeadLettersResponse.SerializeToString,
+            ),
+            'GetDeadLetter': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetDeadLetter,
+                    request_deserializer=safehand_dot_referral_dot_v1_dot_referral__pb2.GetDeadLetterRequest.FromString,
+                    response_serializer=safehand_dot_referral_dot_v1_dot_referral__pb2.GetDeadLetterResponse.SerializeToString,
+            ),
+            'ReplayDeadLetters': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReplayDeadLetters,
+                    request_deserializer=safehand_dot_referral_dot_v1_dot_referral__pb2.ReplayDeadLettersRequest.FromString,
+                    response_serializer=safehand_dot_referral_dot_v1_dot_referral__pb2.ReplayDeadLettersResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -487,6 +539,87 @@ class ReferralService:
             '/safehand.referral.v1.ReferralService/ReplayEvents',
             safehand_dot_referral_dot_v1_dot_referral__pb2.ReplayEventsRequest.SerializeToString,
             safehand_dot_referral_dot_v1_dot_referral__pb2.ReplayEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListDeadLetters(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/safehand.referral.v1.ReferralService/ListDeadLetters',
+            safehand_dot_referral_dot_v1_dot_referral__pb2.ListDeadLettersRequest.SerializeToString,
+            safehand_dot_referral_dot_v1_dot_referral__pb2.ListDeadLettersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetDeadLetter(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/safehand.referral.v1.ReferralService/GetDeadLetter',
+            safehand_dot_referral_dot_v1_dot_referral__pb2.GetDeadLetterRequest.SerializeToString,
+            safehand_dot_referral_dot_v1_dot_referral__pb2.GetDeadLetterResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReplayDeadLetters(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/safehand.referral.v1.ReferralService/ReplayDeadLetters',
+            safehand_dot_referral_dot_v1_dot_referral__pb2.ReplayDeadLettersRequest.SerializeToString,
+            safehand_dot_referral_dot_v1_dot_referral__pb2.ReplayDeadLettersResponse.FromString,
             options,
             channel_credentials,
             insecure,

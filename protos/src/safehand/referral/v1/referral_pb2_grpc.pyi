@@ -55,6 +55,14 @@ class ReferralServiceStub:
     """ReplayEvents publishes this service's events on the bus again, from a place in its sequence on.
     Whoever applied them before does nothing. An operator command.
     """
+    ListDeadLetters: _grpc.UnaryUnaryMultiCallable[_referral_pb2.ListDeadLettersRequest, _referral_pb2.ListDeadLettersResponse]
+    """ListDeadLetters returns events of consent that could not be applied and were set aside. Sharing
+    under what each is about is refused until it is applied. An operator command.
+    """
+    GetDeadLetter: _grpc.UnaryUnaryMultiCallable[_referral_pb2.GetDeadLetterRequest, _referral_pb2.GetDeadLetterResponse]
+    """GetDeadLetter returns one of them, also one that was replayed. An operator command."""
+    ReplayDeadLetters: _grpc.UnaryUnaryMultiCallable[_referral_pb2.ReplayDeadLettersRequest, _referral_pb2.ReplayDeadLettersResponse]
+    """ReplayDeadLetters tries to apply them again, each once in effect. An operator command."""
 
 @_typing.type_check_only
 class ReferralServiceAsyncStub(ReferralServiceStub):
@@ -83,6 +91,14 @@ class ReferralServiceAsyncStub(ReferralServiceStub):
     """ReplayEvents publishes this service's events on the bus again, from a place in its sequence on.
     Whoever applied them before does nothing. An operator command.
     """
+    ListDeadLetters: _aio.UnaryUnaryMultiCallable[_referral_pb2.ListDeadLettersRequest, _referral_pb2.ListDeadLettersResponse]  # type: ignore[assignment]
+    """ListDeadLetters returns events of consent that could not be applied and were set aside. Sharing
+    under what each is about is refused until it is applied. An operator command.
+    """
+    GetDeadLetter: _aio.UnaryUnaryMultiCallable[_referral_pb2.GetDeadLetterRequest, _referral_pb2.GetDeadLetterResponse]  # type: ignore[assignment]
+    """GetDeadLetter returns one of them, also one that was replayed. An operator command."""
+    ReplayDeadLetters: _aio.UnaryUnaryMultiCallable[_referral_pb2.ReplayDeadLettersRequest, _referral_pb2.ReplayDeadLettersResponse]  # type: ignore[assignment]
+    """ReplayDeadLetters tries to apply them again, each once in effect. An operator command."""
 
 class ReferralServiceServicer(metaclass=_abc_1.ABCMeta):
     """ReferralService routes minimal, sealed data to a partner agency, only with a valid consent token."""
@@ -168,5 +184,31 @@ class ReferralServiceServicer(metaclass=_abc_1.ABCMeta):
         """ReplayEvents publishes this service's events on the bus again, from a place in its sequence on.
         Whoever applied them before does nothing. An operator command.
         """
+
+    @_abc_1.abstractmethod
+    def ListDeadLetters(
+        self,
+        request: _referral_pb2.ListDeadLettersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_referral_pb2.ListDeadLettersResponse, _abc.Awaitable[_referral_pb2.ListDeadLettersResponse]]:
+        """ListDeadLetters returns events of consent that could not be applied and were set aside. Sharing
+        under what each is about is refused until it is applied. An operator command.
+        """
+
+    @_abc_1.abstractmethod
+    def GetDeadLetter(
+        self,
+        request: _referral_pb2.GetDeadLetterRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_referral_pb2.GetDeadLetterResponse, _abc.Awaitable[_referral_pb2.GetDeadLetterResponse]]:
+        """GetDeadLetter returns one of them, also one that was replayed. An operator command."""
+
+    @_abc_1.abstractmethod
+    def ReplayDeadLetters(
+        self,
+        request: _referral_pb2.ReplayDeadLettersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_referral_pb2.ReplayDeadLettersResponse, _abc.Awaitable[_referral_pb2.ReplayDeadLettersResponse]]:
+        """ReplayDeadLetters tries to apply them again, each once in effect. An operator command."""
 
 def add_ReferralServiceServicer_to_server(servicer: ReferralServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -19,6 +19,10 @@ MAX_DEPTH = 8
 """Deepest nesting; nothing we sign nests deeper than 5."""
 
 _NOT_CANONICAL = "not canonical JSON"
+_ENCODER = json.JSONEncoder(
+    ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False
+)
+"""Made once: every ledger entry is encoded, and ``json.dumps`` would make one for each."""
 
 Json = str | int | bool | list["Json"] | dict[str, "Json"]
 
@@ -27,9 +31,7 @@ def encode(value: Json) -> bytes:
     """The canonical bytes of ``value``. Raises MALFORMED for what the subset does not hold."""
     _check(value, 0)
     try:
-        return json.dumps(
-            value, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False
-        ).encode("utf-8")
+        return _ENCODER.encode(value).encode("utf-8")
     except UnicodeEncodeError as error:
         raise SafehandError(Reason.MALFORMED, "a string holds a lone surrogate") from error
 
@@ -81,6 +83,7 @@ def _check(value: object, depth: int) -> None:
         for key, item in value.items():
             if not isinstance(key, str) or not key.isascii():
                 raise SafehandError(Reason.MALFORMED, "object keys are ASCII strings")
-            _check(item, depth + 1)
+            if type(item) is not str or depth >= MAX_DEPTH:
+                _check(item, depth + 1)
         return
     raise SafehandError(Reason.MALFORMED, "value outside the canonical subset")

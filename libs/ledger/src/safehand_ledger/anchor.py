@@ -77,7 +77,9 @@ class AnchorFile:
         self._lock = threading.Lock()
         self._size = max(sizes)
         self._next = sizes.index(min(sizes))
+        self._path = path
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+        self._file = _identity(os.fstat(self._descriptor))
 
     @property
     def size(self) -> int:
@@ -87,7 +89,8 @@ class AnchorFile:
     def write(self, size: int, note: str) -> None:
         """Put ``note`` on the disk before returning, unless a head as large is there.
 
-        Raises OSError; the newest head before it is then still there.
+        Raises OSError; the newest head before it is then still there. So it does where this file
+        is the anchor no more: the next writer has put another in its place, or somebody took it.
         """
         with self._lock:
             if size <= self._size:
@@ -95,11 +98,17 @@ class AnchorFile:
             offset = self._next * SLOT_BYTES
             _whole(os.pwrite(self._descriptor, _slot(note), offset), SLOT_BYTES)
             os.fdatasync(self._descriptor)
+            if _identity(self._path.stat()) != self._file:
+                raise OSError("the anchor is another file now")
             self._size = size
             self._next = (self._next + 1) % SLOTS
 
     def close(self) -> None:
         os.close(self._descriptor)
+
+
+def _identity(of: os.stat_result) -> tuple[int, int]:
+    return of.st_dev, of.st_ino
 
 
 def _slot(note: str) -> bytes:

@@ -148,6 +148,7 @@ class _Audit:
                 self._entry(index, leaf, names[2])
             with self._file(names[1]) as text:
                 self._proof(index, data, text, verifier)
+        self._rules.finish()
         root = frontier.root()
         self._problems.require(root == checkpoint.root, "ROOT", "-", "not the signed root")
         for name in sorted(set(self._files) - expected):

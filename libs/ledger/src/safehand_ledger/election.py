@@ -17,6 +17,7 @@ from typing import Any, Final, Protocol
 from safehand_core.errors import SafehandError
 from safehand_core.reasons import Reason
 from safehand_store.engine import (
+    begin_read,
     database_errors,
     driver,
     for_writing,
@@ -30,12 +31,19 @@ from sqlalchemy import Connection, Engine
 CHECK_EVERY_S: Final = 1.0
 """Seconds between looks at whether the lock's session is still there, while nothing is written."""
 HOLD_S: Final = 2.0
-"""A release leaves its process at most this long after the commit of its entry, or not at all:
-twice the longest that a gate holds one. By the monotonic clock, from before the commit."""
+"""A release leaves its process at most this long after the commit of its entry began, or is
+cancelled: twice the longest that a gate holds one. By a clock that goes on while the machine
+sleeps."""
 TAKEOVER_S: Final = HOLD_S + 0.5
 """Seconds that a new holder waits before it answers its first stop: then nothing that the one
 before it had committed can still be on its way out. The half second is for clocks that run at
 different speeds and for the last bytes of an answer."""
+
+
+FROZEN_MS: Final = 10_000
+"""Milliseconds after which the server ends the elected session of a process that does nothing any
+more, inside a transaction or outside: about as soon as it notices one that vanished. A writer that
+lives says something each ``CHECK_EVERY_S``."""
 
 
 class Election(Protocol):
@@ -51,6 +59,13 @@ class Election(Protocol):
 
     def check(self) -> None:
         """Raise when this process is not the writer any more."""
+        ...
+
+    def held(self) -> bool:
+        """Ask from any thread, past ``connection``, whether this process is still the writer.
+
+        Raises where the database cannot be asked.
+        """
         ...
 
     def committed(self) -> None:
@@ -103,6 +118,9 @@ class FileLock:
     def check(self) -> None:
         """The lock lasts as long as this process."""
 
+    def held(self) -> bool:
+        return True
+
     def committed(self) -> None:
         """SQLite has nobody to wait for."""
 
@@ -145,6 +163,7 @@ class SessionLock:
         self._require_standby = require_standby
         self._warned = False
         self._elected = False
+        self._session = 0
 
     def elect(self) -> bool:
         """Raises CONFIG_INVALID where the database loses commits, UNAVAILABLE."""
@@ -159,7 +178,10 @@ class SessionLock:
                     return False
                 if self._require_standby:
                     self._postgres.require_standby(connection)
+                self._session = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
                 connection.rollback()
+                # For the session, so outside any transaction.
+                driver(connection).execute(self._postgres.end_when_idle(FROZEN_MS))
             except BaseException:
                 # With the session goes the lock.
                 connection.invalidate()
@@ -189,6 +211,13 @@ class SessionLock:
         if self._require_standby:
             self._postgres.require_standby_names(names, commits)
         self.committed()
+
+    def held(self) -> bool:
+        with begin_read(self._engine) as connection:
+            asked = connection.exec_driver_sql(
+                self._postgres.HOLDS, {"session": self._session, "key": self._key}
+            )
+            return bool(asked.scalar_one())
 
     def committed(self) -> None:
         if self._warned:

@@ -134,6 +134,7 @@ class _Fsck:
                 self.problems.add("LEAF", index, "not a leaf")
                 continue
             self._rules.entry(index, leaf, self._opening(index, leaf, code, salt, body))
+        self._rules.finish()
         if connection.execute(_STRAY_OPENINGS).scalar_one():
             self.problems.add("OPENING", "-", "an opening without its leaf")
 

@@ -30,7 +30,7 @@ class View:
         entry = self.entries[index - self.first]
         path = merkle.inclusion_proof(index, self.head.size, self._node)
         proof = TlogProof(index, tuple(path), self.head.note).to_text()
-        return Receipt(index, entry.leaf, entry.leaf_hash, proof, entry.opening)
+        return Receipt(index, entry.leaf, entry.leaf_hash, proof, entry.opening, entry.body)
 
     def _node(self, level: int, index: int) -> bytes:
         # The left siblings of a new leaf are the frontier before the batch or were completed by

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from safehand_core.canonical import Json
 from safehand_core.errors import SafehandError
 from safehand_core.reasons import Reason
 from safehand_formats import merkle
+from safehand_formats.bodies import encode_body
 from safehand_formats.opening import Opening
 from safehand_formats.proof import TlogProof
 from sqlalchemy import Connection
@@ -20,7 +21,8 @@ class Receipt:
     """One entry under one signed head.
 
     ``leaf``: 104 bytes. ``leaf_hash``: 32 bytes. ``proof``: the text of a tlog-proof, checkpoint
-    included. ``opening``: None when the body was forgotten.
+    included. ``opening``: None when the body was forgotten. ``encoded``: the body's canonical bytes
+    where they are at hand.
     """
 
     index: int
@@ -28,6 +30,15 @@ class Receipt:
     leaf_hash: bytes
     proof: str
     opening: Opening | None
+    encoded: bytes | None = field(default=None, compare=False)
+
+    @property
+    def body_bytes(self) -> bytes:
+        """The canonical bytes that the leaf commits to; raises NOT_FOUND when it was forgotten."""
+        opening = self._opened()
+        if self.encoded is not None:
+            return self.encoded
+        return encode_body(opening.kind, opening.body)
 
     @property
     def salt(self) -> bytes:

@@ -13,7 +13,7 @@ from safehand_formats.checkpoint import Checkpoint, open_checkpoint
 from safehand_formats.merkle import EMPTY_ROOT, Frontier
 from safehand_formats.note import NoteSigner, NoteVerifier
 from safehand_store import guard
-from safehand_store.engine import begin_write, database_errors
+from safehand_store.engine import begin_write, database_errors, is_postgres
 from sqlalchemy import Connection, Engine, func, insert, select
 
 from safehand_ledger import anchor, stored
@@ -47,7 +47,10 @@ def load(engine: Engine, signer: NoteSigner, wall: int, anchor_path: Path) -> Lo
             guard.require_append_only(connection, TABLES.node)
             head = stored.head(connection) or _first_head(connection, signer, wall)
             frontier = _right_edge(connection, head, signer.verifier)
-            if check_anchor(connection, head, anchor_path, signer.verifier) < 0:
+            anchored = check_anchor(connection, head, anchor_path, signer.verifier)
+            # A writer before this one may live on, frozen: what it has open is no anchor any more.
+            # On SQLite its lock ended with it, and a start needs no room on the anchor's disk.
+            if anchored < 0 or is_postgres(engine):
                 anchor.create(anchor_path, head.note)
     except database_errors() as error:
         raise SafehandError(Reason.LEDGER_CORRUPT, "the tables cannot be read") from error

@@ -10,24 +10,23 @@ from __future__ import annotations
 import os
 import sys
 import threading
-import time
 from collections.abc import Callable
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Generic, NoReturn, TypeVar
 
 from safehand_core import failpoints, trace
-from safehand_core.clock import Clock
+from safehand_core.clock import Clock, elapsing
 from safehand_core.entropy import Entropy
 from safehand_core.errors import SafehandError
 from safehand_core.reasons import Reason
 from safehand_formats.checkpoint import Checkpoint
 from safehand_formats.merkle import Frontier
 from safehand_formats.note import NoteSigner
-from safehand_store.engine import begin_read, database_errors, driver, lost
-from sqlalchemy import Connection, Engine
+from safehand_store.engine import begin_read, changes, database_errors, driver, lost, usable
+from sqlalchemy import Connection, Engine, RootTransaction
 from sqlalchemy.exc import SQLAlchemyError
 
 from safehand_ledger import receipt, rows, startup
@@ -40,6 +39,7 @@ from safehand_ledger.observer import Observer
 from safehand_ledger.receipt import Receipt
 from safehand_ledger.stored import Head
 from safehand_ledger.transaction import Pending, WriterTransaction
+from safehand_ledger.watch import Watch
 
 START_DELAY_S: Final = 3.0
 """Seconds after a start in which stops go alone, so that none waits behind a rush of others."""
@@ -47,6 +47,9 @@ MAX_BATCH: Final = 1024
 """Operations of one transaction: bounds how long the first of them waits."""
 ANCHOR_DELAY_S: Final = 0.5
 """Seconds that the anchor may lie behind a commit without a stop, plus one write: below 1."""
+CAREFUL_FOR: Final = 64
+"""Transactions for which each operation has a savepoint, after one had to be undone alone: so
+whoever provokes that costs the others one transaction in so many, done twice."""
 FATAL_EXIT: Final = 70
 """Exit status of a process whose ledger must be loaded again (EX_SOFTWARE)."""
 
@@ -55,15 +58,19 @@ T = TypeVar("T")
 
 def exit_process(why: str) -> NoReturn:
     """Say why on standard error and end the process at once; nothing more is answered."""
-    print(f"safehand: the ledger writer stopped: {why}", file=sys.stderr, flush=True)
-    os._exit(FATAL_EXIT)
+    try:
+        print(f"safehand: the ledger writer stopped: {why}", file=sys.stderr, flush=True)
+    finally:
+        # Also where nobody can be told (a full disk, a closed pipe): nobody replaces a dead writer
+        # in a living process.
+        os._exit(FATAL_EXIT)
 
 
 @dataclass(frozen=True, slots=True)
 class Committed(Generic[T]):
     """``value`` is what the operation returned; ``receipts`` holds each entry that it appended or
     cited, by index, proven under the head that its transaction left. ``commit_began`` is a time of
-    the monotonic clock: the writer was the only one then."""
+    the writer's monotonic clock (``clock.elapsing``): it was the only one then."""
 
     value: T
     receipts: dict[int, Receipt]
@@ -90,7 +97,7 @@ class LedgerWriter:
         max_waiting: int = MAX_WAITING,
         fatal: Callable[[str], NoReturn] = exit_process,
         require_standby: bool = False,
-        monotonic: Callable[[], float] = time.monotonic,
+        monotonic: Callable[[], float] = elapsing,
         observer: Observer | None = None,
     ) -> None:
         self._engine = engine
@@ -108,8 +115,11 @@ class LedgerWriter:
         self._election = election(engine, signer.name, require_standby=require_standby)
         self._monotonic = monotonic
         self._observer = observer or Observer()
+        self._watch = Watch(self._election.held, self._give_up, monotonic)
         self._elected_at: float | None = None
+        self._checked_at = 0.0
         self._dead = False
+        self._careful = 0
 
     # --- life ---------------------------------------------------------------------------------
 
@@ -119,7 +129,7 @@ class LedgerWriter:
         Raises CONFIG_INVALID where the database may lose what it committed, UNAVAILABLE.
         """
         if self._elected_at is None and self._election.elect():
-            self._elected_at = self._monotonic()
+            self._elected_at = self._checked_at = self._monotonic()
         return self._elected_at is not None
 
     def start(self) -> None:
@@ -148,6 +158,8 @@ class LedgerWriter:
             thread = threading.Thread(target=target, name=name, daemon=True)
             thread.start()
             self._threads.append(thread)
+        if self._election.check_every_s is not None:
+            self._watch.start()
 
     def close(self) -> None:
         """Finish what is queued, write the anchor, let go of the database. Idempotent."""
@@ -156,6 +168,7 @@ class LedgerWriter:
         self._anchor_due.set()
         for thread in self._threads:
             thread.join()
+        self._watch.stop()
         if self._threads:
             self._threads.clear()
             self._anchor.close()
@@ -238,16 +251,22 @@ class LedgerWriter:
         if stop and self._takeover_s:
             self._outwait_predecessor()
         if job.error is not None:
-            raise job.error
+            with usable():  # a statement of it may have met a full disk
+                raise job.error
         return self._committed(job)
 
-    def require_leaving_in_time(self, committed: Committed[Any]) -> None:
-        """Raise UNAVAILABLE when what ``committed`` released must not be answered any more.
+    def leaves_by(self, committed: Committed[Any]) -> float | None:
+        """Until when what ``committed`` released may be on its way out, by ``clock.elapsing``.
 
-        Another process may have become the writer ``HOLD_S`` ago and answered a stop since.
+        From then on another process may be the writer and have answered a stop. None: no other
+        process can be while this one lives.
         """
-        held = self._monotonic() - committed.commit_began
-        if self._election.takeover_s and held >= HOLD_S:
+        return committed.commit_began + HOLD_S if self._election.takeover_s else None
+
+    def require_leaving_in_time(self, committed: Committed[Any]) -> None:
+        """Raise UNAVAILABLE when what ``committed`` released must not be answered any more."""
+        until = self.leaves_by(committed)
+        if until is not None and self._monotonic() >= until:
             raise SafehandError(Reason.UNAVAILABLE, "the answer would leave too late")
 
     def _outwait_predecessor(self) -> None:
@@ -277,20 +296,20 @@ class LedgerWriter:
         try:
             while True:
                 taken = self._lanes.take(self._max_batch, self._election.check_every_s)
-                if taken is None:
-                    self._election.check()
-                    continue
-                if not taken:
+                if taken is not None and not taken:
                     return
-                batch = taken
-                self._transact(batch)
+                batch = taken or []
+                self._watch.asked()
+                self._check(idle=taken is None)
+                if batch:
+                    self._transact(batch)
+                    batch = []
+                self._watch.answered()
         except BaseException:
             # Whatever it was, memory and disk may disagree now. Nothing is acknowledged.
-            self._dead = True
-            self._lanes.close()
+            self._watch.answered()
+            self._give_up("memory and disk may disagree")
             unknown = SafehandError(Reason.UNAVAILABLE, "the outcome is not known")
-            with suppress(BaseException):
-                self._fatal("memory and disk may disagree")
             # Only a test's stand-in for the end of the process gets here.
             if not self._connection.invalidated:
                 self._connection.invalidate()
@@ -298,16 +317,35 @@ class LedgerWriter:
                 finish(batch, error=unknown)
                 batch = self._lanes.take(self._max_batch) or []
 
+    def _give_up(self, why: str) -> None:
+        """End the process, from whichever thread; nothing more is taken, answered or anchored."""
+        self._dead = True
+        self._lanes.close()
+        with suppress(BaseException):
+            self._fatal(why)
+
+    def _check(self, *, idle: bool) -> None:
+        """As often as the election asks for, also while there is no pause between operations."""
+        every = self._election.check_every_s
+        now = self._monotonic()
+        if every is not None and (idle or now - self._checked_at >= every):
+            self._election.check()
+            self._checked_at = now
+
     def _transact(self, batch: list[Job]) -> None:
         """One transaction: 1 run the operations, 2 write, 3 commit, 4 remember, 5 answer."""
         begun = self._monotonic()
-        pending = Pending(self._head.size)
         frontier = self._frontier.copy()
         try:
             failpoints.hit("consent.writer.begin")
-            transaction = self._connection.begin()
+            transaction = self._begin()
             now = self._guard.now()
-            done = [job for job in batch if self._attempt(job, pending, now, len(batch) == 1)]
+            operated = self._operate(batch, now)
+            if operated is None:
+                transaction.rollback()
+                transaction = self._begin()
+                operated = self._operate_carefully(batch, now)
+            pending, done = operated
             if not done:
                 transaction.rollback()
                 finish(batch)
@@ -332,23 +370,72 @@ class LedgerWriter:
         self._observer.committed(len(done), self._monotonic() - begun)
         finish(batch)
 
-    def _attempt(self, job: Job, pending: Pending, now: int, alone: bool) -> bool:
-        """Run one operation; its refusal undoes its own changes and nothing else.
+    def _begin(self) -> RootTransaction:
+        """Begin a transaction in the session that was elected, or raise: in place of one that is
+        lost SQLAlchemy would open another, which holds no lock."""
+        if lost(self._connection):
+            self._election.recover()
+        return self._connection.begin()
 
-        An operation alone in its transaction needs no savepoint: the whole is rolled back.
+    def _operate(self, batch: list[Job], now: int) -> tuple[Pending, list[Job]] | None:
+        """Run the operations of ``batch`` without a way to undo one of them by itself.
+
+        That takes a savepoint, two statements of its own, and nearly all operations succeed or are
+        refused before they change anything. Returns what they put together and which succeeded, or
+        None where one must be undone and others stay.
         """
-        mark = len(pending.entries)
-        transaction = WriterTransaction(self._connection, now, pending, self._entropy)
-        undo = nullcontext() if alone else rows.savepoint(driver(self._connection))
+        if self._careful and len(batch) > 1:
+            self._careful -= 1
+            return None
+        pending, done = Pending(self._head.size, len(batch)), []
+        raw = driver(self._connection)
+        for job in batch:
+            before = changes(raw)
+            if self._attempt(job, pending, now, write=len(batch) == 1):
+                done.append(job)
+            elif len(batch) > 1 and not (
+                isinstance(job.error, SafehandError)
+                and before is not None
+                and changes(raw) == before
+            ):
+                self._careful = CAREFUL_FOR
+                return None
         try:
-            with undo:
-                try:
-                    job.value = job.operation(transaction)
-                except Exception as error:
-                    job.error = error
-                    del pending.entries[mark:]
-                    raise RefusedError from error
-        except RefusedError:
+            pending.later.write(self._connection)
+        except Exception:
+            # Whose row it is shows when each operation writes its own.
+            self._careful = CAREFUL_FOR
+            return None
+        return pending, done
+
+    def _operate_carefully(self, batch: list[Job], now: int) -> tuple[Pending, list[Job]]:
+        """As ``_operate``, each operation behind a savepoint, with what it put off."""
+        pending, done = Pending(self._head.size, len(batch)), []
+        raw = driver(self._connection)
+        for job in batch:
+            with suppress(RefusedError), rows.savepoint(raw):
+                if not self._attempt(job, pending, now, write=True):
+                    raise RefusedError
+                done.append(job)
+        return pending, done
+
+    def _attempt(self, job: Job, pending: Pending, now: int, *, write: bool = False) -> bool:
+        """Run one operation, and with ``write`` all that was put off.
+
+        A refusal leaves none of its entries and nothing that it put off; its changes of the
+        database are the caller's to undo.
+        """
+        entries, mark = len(pending.entries), pending.later.mark()
+        transaction = WriterTransaction(self._connection, now, pending, self._entropy)
+        job.error = None
+        try:
+            job.value = job.operation(transaction)
+            if write:
+                pending.later.write(self._connection)
+        except Exception as error:
+            job.error = error
+            del pending.entries[entries:]
+            pending.later.undo(mark)
             return False
         job.transaction = transaction
         return True

@@ -103,6 +103,22 @@ def begin_read(engine: Engine) -> Iterator[Connection]:
         yield connection
 
 
+@contextmanager
+def glance(engine: Engine) -> Iterator[Connection]:
+    """For one ``Prepared`` SELECT, which is a snapshot by itself: as ``begin_read``, without the
+    BEGIN and its end where the engine needs none.
+
+    Raises UNAVAILABLE when the database cannot be used now.
+    """
+    if is_postgres(engine):
+        # There the BEGIN is also the question whether the connection is alive.
+        with begin_read(engine) as connection:
+            yield connection
+        return
+    with usable(), engine.connect() as connection:
+        yield connection
+
+
 def for_writing(connection: Connection) -> Connection:
     """Mark ``connection`` so that its next transactions are write transactions."""
     return connection.execution_options(**{_KIND: _WRITE})
@@ -114,6 +130,16 @@ def driver(connection: Connection) -> Driver:
     if raw is None:
         raise TypeError("the connection is closed")
     return raw  # type: ignore[return-value]
+
+
+def changes(raw: Driver) -> int | None:
+    """A number that grows with every row that is changed in the open transaction of ``raw``.
+
+    None where it is not known: on PostgreSQL, and where SQLite has ended the transaction itself.
+    """
+    if isinstance(raw, sqlite3.Connection) and raw.in_transaction:
+        return raw.total_changes
+    return None
 
 
 def database_errors(*others: type[Exception]) -> tuple[type[Exception], ...]:
@@ -163,6 +189,19 @@ def require_durable(engine: Engine) -> None:
         _postgres().require_durable(connection)
 
 
+def require_standby(engine: Engine) -> None:
+    """From now on ``engine`` writes only where every commit waits for a standby (PostgreSQL).
+
+    Raises CONFIG_INVALID where there is no synchronous standby now. Asked again at the beginning of
+    each write transaction, which is UNAVAILABLE then, as is a commit that did not wait.
+    """
+    if not is_postgres(engine):
+        raise SafehandError(Reason.CONFIG_INVALID, "a standby needs PostgreSQL")
+    with begin_read(engine) as connection:
+        _postgres().require_standby(connection)
+    engine.update_execution_options(**{_postgres().REQUIRE_STANDBY: True})
+
+
 @contextmanager
 def _ready(engine: Engine, kind: str) -> Iterator[Connection]:
     if not is_postgres(engine):
@@ -176,6 +215,8 @@ def _ready(engine: Engine, kind: str) -> Iterator[Connection]:
     try:
         with connection.get_transaction():  # type: ignore[union-attr]
             yield connection
+        if kind == _WRITE:
+            _postgres().require_replicated(connection)
     finally:
         _give_back(connection)
 
@@ -224,7 +265,10 @@ def _begin_postgres(connection: Connection) -> None:
         if kind == _WRITE:
             raise SafehandError(Reason.CONFIG_INVALID, "the database was opened for reading alone")
         kind = _READ
-    statements: dict[Any, str] = {_READ: engine.BEGIN_READ, _WRITE: engine.BEGIN_WRITE}
+    write = engine.BEGIN_WRITE
+    if options.get(engine.REQUIRE_STANDBY):
+        write = engine.BEGIN_WRITE_REPLICATED
+    statements: dict[Any, str] = {_READ: engine.BEGIN_READ, _WRITE: write}
     engine.begin(connection, statements.get(kind, engine.BEGIN))
 
 

@@ -30,6 +30,7 @@ from sqlalchemy import (
 )
 
 from safehand_store.columns import Whole
+from safehand_store.later import Later, ManyRows
 from safehand_store.prepared import Prepared
 
 TABLE_NAME: Final = "idempotency"
@@ -66,6 +67,7 @@ _LOOKUP: Final = Prepared(
     )
 )
 _REMEMBER: Final = Prepared(insert(_T))
+_ROWS: Final = ManyRows(_T, key=3)
 _PRUNE: Final = delete(_T).where(_T.c.at < bindparam("before"))
 
 
@@ -75,18 +77,30 @@ def hash_request(data: bytes) -> bytes:
 
 
 def lookup(
-    connection: Connection, caller: str, method: str, request_id: str, request_hash: bytes
+    connection: Connection,
+    caller: str,
+    method: str,
+    request_id: str,
+    request_hash: bytes,
+    *,
+    later: Later | None = None,
 ) -> dict[str, Json] | None:
     """What ``remember`` stored for this request, or None for a new one.
 
-    Raises REQUEST_ID_REUSED when the same id came with another request.
+    ``later``: what the same transaction has put off. Raises REQUEST_ID_REUSED when the same id
+    came with another request.
     """
-    row = _LOOKUP.first(connection, caller=caller, method=method, request_id=request_id)
-    if row is None:
-        return None
-    if row.request_hash != request_hash:
+    put_off = None if later is None else later.find(_ROWS, caller, method, request_id)
+    if put_off is not None:
+        _, _, _, stored_hash, result, _ = put_off
+    else:
+        row = _LOOKUP.first(connection, caller=caller, method=method, request_id=request_id)
+        if row is None:
+            return None
+        stored_hash, result = row.request_hash, row.result
+    if stored_hash != request_hash:
         raise SafehandError(Reason.REQUEST_ID_REUSED)
-    return canonical.decode_object(row.result, max_bytes=MAX_RESULT_BYTES)
+    return canonical.decode_object(result, max_bytes=MAX_RESULT_BYTES)
 
 
 def remember(
@@ -103,18 +117,41 @@ def remember(
 
     ``at``: seconds since the epoch, for ``prune``. Raises TOO_LARGE above 1 KiB.
     """
-    data = canonical.encode(dict(result))
-    if len(data) > MAX_RESULT_BYTES:
-        raise SafehandError(Reason.TOO_LARGE, "an idempotent result is a reference, not a copy")
     _REMEMBER.run(
         connection,
         caller=caller,
         method=method,
         request_id=request_id,
         request_hash=request_hash,
-        result=data,
+        result=_result(result),
         at=at,
     )
+
+
+def remember_later(
+    later: Later,
+    caller: str,
+    method: str,
+    request_id: str,
+    request_hash: bytes,
+    result: Mapping[str, Json],
+    *,
+    at: int,
+) -> None:
+    """As ``remember``, written with the other rows of the transaction.
+
+    Raises TOO_LARGE, and INTERNAL for a request that this transaction has answered already.
+    """
+    if later.find(_ROWS, caller, method, request_id) is not None:
+        raise SafehandError(Reason.INTERNAL, "a request was answered twice")
+    later.add(_ROWS, caller, method, request_id, request_hash, _result(result), at)
+
+
+def _result(result: Mapping[str, Json]) -> bytes:
+    data = canonical.encode(dict(result))
+    if len(data) > MAX_RESULT_BYTES:
+        raise SafehandError(Reason.TOO_LARGE, "an idempotent result is a reference, not a copy")
+    return data
 
 
 def prune(connection: Connection, *, now: int) -> int:

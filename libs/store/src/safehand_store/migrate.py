@@ -19,7 +19,14 @@ from safehand_core.reasons import Reason
 from sqlalchemy import Connection, Engine, MetaData
 
 from safehand_store import roles
-from safehand_store.engine import begin_read, begin_write, is_postgres, open_engine, require_durable
+from safehand_store.engine import (
+    begin_read,
+    begin_write,
+    is_postgres,
+    open_engine,
+    require_durable,
+    require_standby,
+)
 from safehand_store.location import Location
 
 
@@ -77,11 +84,14 @@ def require_current(engine: Engine, scripts: Path) -> None:
         raise SafehandError(Reason.CONFIG_INVALID, "the database is at another schema version")
 
 
-def open_service(location: Location, scripts: Path, metadata: MetaData) -> Engine:
+def open_service(
+    location: Location, scripts: Path, metadata: MetaData, *, with_standby: bool = False
+) -> Engine:
     """A service's own database, at the newest revision of its schema, ready to be used.
 
     On SQLite it is migrated here. On PostgreSQL it must have been (``safehand database migrate``),
-    must be durable, and this process's role must not be able to change what only grows. Raises
+    must be durable, and this process's role must not be able to change what only grows.
+    ``with_standby``: nothing is written that no standby has (``engine.require_standby``). Raises
     CONFIG_INVALID, or UNAVAILABLE when the server does not answer.
     """
     engine = open_engine(location)
@@ -92,6 +102,8 @@ def open_service(location: Location, scripts: Path, metadata: MetaData) -> Engin
             roles.require(engine, metadata)
         else:
             upgrade(engine, scripts)
+        if with_standby:
+            require_standby(engine)
     except BaseException:
         engine.dispose()
         raise

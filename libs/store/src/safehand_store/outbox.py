@@ -25,7 +25,9 @@ from sqlalchemy import (
 )
 
 from safehand_store.columns import Whole
+from safehand_store.later import Later, ManyRows, Row
 from safehand_store.prepared import Prepared, Written
+from safehand_store.tell import tells
 
 EVENTS_NAME: Final = "outbox_event"
 HEAD_NAME: Final = "outbox_head"
@@ -68,7 +70,8 @@ def define(metadata: MetaData) -> Tables:
         CheckConstraint("round > 0", name=f"{REPLAY_NAME}_from_one"),
         sqlite_strict=True,
     )
-    return Tables(events, _single(metadata, HEAD_NAME), _single(metadata, CURSOR_NAME), replay)
+    head, cursor = (_single(metadata, name) for name in (HEAD_NAME, CURSOR_NAME))
+    return Tables(events, tells(head), cursor, tells(replay))
 
 
 def _single(metadata: MetaData, name: str) -> Table:
@@ -123,7 +126,7 @@ _MOVE: Final = Written(
     f'INSERT INTO {CURSOR_NAME} ("only", sequence) VALUES ({_ONLY}, ?) '  # noqa: S608
     f'ON CONFLICT ("only") DO UPDATE SET sequence = excluded.sequence'
 )
-_INSERT: Final = Prepared(insert(_E))
+_ROWS: Final = ManyRows(_E)
 _AFTER: Final = Prepared(
     select(_E)
     .where(_E.c.sequence > bindparam("after"))
@@ -164,22 +167,35 @@ def append_each(
 
     Returns the last sequence number.
     """
-    last: int = _RAISE.scalar(connection, len(audiences), len(audiences))
-    first, of = last - len(audiences) + 1, trace.sampled_header()
-    _INSERT.run_many(
-        connection,
-        [
-            {
-                "sequence": first + place,
-                "type": int(type),
-                "time": time,
-                "audience": audience,
-                "resource": resource,
-                "trace": of,
-            }
-            for place, audience in enumerate(audiences)
-        ],
-    )
+    of = trace.sampled_header()
+    return _insert(connection, [(int(type), time, each, resource, of) for each in audiences])
+
+
+def append_later(
+    later: Later, audiences: Sequence[str], *, type: int, time: int, resource: str
+) -> None:
+    """As ``append_each``, written with the other rows of the transaction, in the same order."""
+    of = trace.sampled_header()
+    for audience in audiences:
+        later.add(_EVENTS, int(type), time, audience, resource, of)
+
+
+class _Events:
+    """Events that are put off: all but their sequence numbers, which they get when written."""
+
+    key: Final = 0
+
+    def insert(self, connection: Connection, rows: Sequence[Row]) -> None:
+        _insert(connection, rows)
+
+
+_EVENTS: Final = _Events()
+
+
+def _insert(connection: Connection, rows: Sequence[Row]) -> int:
+    last: int = _RAISE.scalar(connection, len(rows), len(rows))
+    first = last - len(rows) + 1
+    _ROWS.insert(connection, [(first + place, *row) for place, row in enumerate(rows)])
     return last
 
 

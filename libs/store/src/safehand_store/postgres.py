@@ -56,6 +56,23 @@ STANDBY_NAMES: Final = (
     "SELECT current_setting('synchronous_standby_names'), current_setting('synchronous_commit')"
 )
 
+HOLDS: Final = (
+    # A lock of 64 bits is shown in two halves.
+    "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1"
+    " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+    " AND (classid::bigint << 32 | objid::bigint) = %(key)s::bigint AND pid = %(session)s)"
+)
+"""Whether the session of the server's process ``session`` holds the advisory lock ``key``."""
+
+
+def end_when_idle(after_ms: int) -> str:
+    """Statement: the server ends this session when it says nothing for so long, also in a
+    transaction."""
+    return (
+        f"SELECT set_config('idle_session_timeout', '{after_ms}', false),"
+        f" set_config('idle_in_transaction_session_timeout', '{after_ms}', false)"
+    )
+
 
 def key_of(name: str) -> int:
     """The 64-bit key of the advisory lock ``name``."""
@@ -65,6 +82,8 @@ def key_of(name: str) -> int:
 
 READ_ONLY: Final = "safehand_read_only"
 """Execution option of an engine: whether it may only read."""
+REQUIRE_STANDBY: Final = "safehand_require_standby"
+"""Execution option of an engine: whether it writes only where every commit waits for a standby."""
 BEGIN: Final = "BEGIN"
 BEGIN_READ: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 BEGIN_WRITE: Final = (
@@ -72,6 +91,27 @@ BEGIN_WRITE: Final = (
     "BEGIN ISOLATION LEVEL READ COMMITTED; "
     f"SELECT pg_advisory_xact_lock({key_of('write transactions')})"
 )
+BEGIN_WRITE_REPLICATED: Final = f"{BEGIN_WRITE}; {STANDBY_NAMES}"
+"""For engines with ``REQUIRE_STANDBY``: asked at each, in the same round trip."""
+
+
+class Notices:
+    """What the server said beside its answers."""
+
+    def __init__(self) -> None:
+        self.warned = False
+
+    def note(self, diagnostic: psycopg.errors.Diagnostic) -> None:
+        # A commit that waited for its standby and was told not to (an operator cancelled it, or the
+        # server is going down) succeeds with a warning: committed here, perhaps nowhere else.
+        if diagnostic.severity_nonlocalized == "WARNING":
+            self.warned = True
+
+
+class Listening(psycopg.Connection[Any]):
+    """A connection that remembers whether its last COMMIT came with a warning."""
+
+    notices: Notices
 
 
 def open_engine(
@@ -79,12 +119,12 @@ def open_engine(
 ) -> Engine:
     """An engine whose transactions begin as the listener ``begin`` says."""
 
-    def connect() -> psycopg.Connection[Any]:
-        return _connect(location, read_only=read_only)
+    def connected() -> psycopg.Connection[Any]:
+        return connect(location, read_only=read_only)
 
     engine = create_engine(
         "postgresql+psycopg://",
-        creator=connect,
+        creator=connected,
         pool_size=pool_size,
         max_overflow=max_overflow,
         use_native_hstore=False,
@@ -96,7 +136,8 @@ def open_engine(
     return engine
 
 
-def _connect(location: Postgres, *, read_only: bool) -> psycopg.Connection[Any]:
+def connect(location: Postgres, *, read_only: bool) -> psycopg.Connection[Any]:
+    """A connection without transactions of the driver's own; raises UNAVAILABLE."""
     settings = {
         "lock_timeout": str(LOCK_TIMEOUT_MS),
         "idle_in_transaction_session_timeout": str(IDLE_IN_TRANSACTION_MS),
@@ -121,11 +162,13 @@ def _connect(location: Postgres, *, read_only: bool) -> psycopg.Connection[Any]:
         "options": " ".join(f"-c {name}={value}" for name, value in settings.items()),
     }
     try:
-        made = psycopg.connect(**parameters, autocommit=True)  # type: ignore[arg-type]
+        made = Listening.connect(**parameters, autocommit=True)  # type: ignore[arg-type]
     except psycopg.Error as error:
         raise SafehandError(
             Reason.UNAVAILABLE, "the database does not accept the connection"
         ) from error
+    made.notices = Notices()
+    made.add_notice_handler(made.notices.note)
     made.prepare_threshold = PREPARE_AFTER
     made.prepared_max = PREPARED_MAX
     return made
@@ -139,7 +182,7 @@ def begin(connection: Connection, statement: str) -> None:
     raw: psycopg.Connection[Any] = connection.connection.dbapi_connection  # type: ignore[assignment]
     try:
         # Several statements in one message cannot be prepared.
-        raw.execute(statement, prepare=False)
+        answered = raw.execute(statement, prepare=False)
     except errors.LockNotAvailable as error:
         raw.rollback()
         raise SafehandError(Reason.UNAVAILABLE, "the database is busy") from error
@@ -147,11 +190,30 @@ def begin(connection: Connection, statement: str) -> None:
         if not raw.closed:
             raw.rollback()
         raise SafehandError(Reason.UNAVAILABLE, "the database cannot be used now") from error
+    if statement is BEGIN_WRITE_REPLICATED:
+        while answered.nextset():
+            pass
+        try:
+            require_standby_names(*answered.fetchone())  # type: ignore[misc]
+        except SafehandError as error:
+            raw.rollback()
+            raise SafehandError(Reason.UNAVAILABLE, error.detail) from error
+
+
+def require_replicated(connection: Connection) -> None:
+    """After a commit: raise UNAVAILABLE where it did not wait for its standby.
+
+    It is done here, and perhaps nowhere else.
+    """
+    raw: Listening = connection.connection.dbapi_connection  # type: ignore[assignment]
+    if connection.get_execution_options().get(REQUIRE_STANDBY) and raw.notices.warned:
+        raise SafehandError(Reason.UNAVAILABLE, "the standby may not have what was written")
 
 
 def _refuse_aborted(connection: Connection) -> None:
     # COMMIT of a transaction in which a statement failed is answered with ROLLBACK and no error.
-    raw: psycopg.Connection[Any] = connection.connection.dbapi_connection  # type: ignore[assignment]
+    raw: Listening = connection.connection.dbapi_connection  # type: ignore[assignment]
+    raw.notices.warned = False  # what is said from here on is about the commit
     if raw.info.transaction_status == pq.TransactionStatus.INERROR:
         raise SafehandError(Reason.INTERNAL, "a transaction went on after an error")
 

@@ -18,6 +18,7 @@ from typing import Any, Final, TypeVar
 from safehand_core.errors import SafehandError
 from safehand_core.reasons import Reason
 from safehand_formats import signing
+from safehand_formats.succession import OVERLAP_MAX_S, SignedSuccession
 from safehand_store.prepared import Prepared
 from sqlalchemy import Connection, bindparam, insert, or_, select, update
 
@@ -27,7 +28,8 @@ DAY_S: Final = 24 * 3600
 OVERLAP_S: Final = 14 * DAY_S
 """Seconds for which an agency's old identity key holds beside the new one: long enough to sign new
 protocols with every partner."""
-OVERLAP_MAX_S: Final = 90 * DAY_S
+
+__all__ = ["OVERLAP_MAX_S", "OVERLAP_S"]
 
 V = TypeVar("V")
 
@@ -47,6 +49,20 @@ _KEYS_NOW: Final = Prepared(
         _K.not_before <= bindparam("now"),
         or_(_K.not_after.is_(None), _K.not_after > bindparam("now")),
     )
+)
+_HISTORY: Final = Prepared(
+    select(
+        _K.identity_key,
+        _K.not_before,
+        _K.not_after,
+        _K.revoked_at,
+        _K.follows,
+        _K.succession,
+        _K.signature_old,
+        _K.signature_new,
+    )
+    .where(_K.agency == bindparam("wanted"))
+    .order_by(_K.not_before.desc(), _K.identity_key)
 )
 
 
@@ -98,15 +114,28 @@ def rotate(
     identity_key: bytes,
     overlap_s: int,
     now: int,
+    signed: SignedSuccession | None = None,
 ) -> int:
     """Pin the agency's next key; returns when the old one ends (seconds since the epoch).
 
-    Raises AGENCY_UNKNOWN, SIGNATURE_INVALID (``old_fingerprint`` is not the newest key's),
-    ALREADY_EXISTS (a key that an agency ever had), MALFORMED.
+    With what the old key ``signed`` for the new one, protocols go on under the new key, and the
+    old one ends when that says (``overlap_s`` counts for nothing). The same again changes nothing.
+    Raises AGENCY_UNKNOWN, SIGNATURE_INVALID (``old_fingerprint`` is not the newest key's, or the
+    two keys did not sign), ALREADY_EXISTS (a key that an agency ever had), MALFORMED.
     """
     known = require(connection, agency)
+    done = _rotated_before(connection, agency, old_fingerprint, known.identity_key)
+    if done is not None and known.identity_key == identity_key:
+        return done
     if signing.identity_key_id(known.identity_key) != old_fingerprint:
         raise SafehandError(Reason.SIGNATURE_INVALID, "another key is pinned than the one named")
+    if signed is not None:
+        said = signed.verify(agency, known.identity_key)
+        if said.new != identity_key:
+            raise SafehandError(Reason.SIGNATURE_INVALID, "another key was signed for")
+        if known.identity_key not in keys_now(connection, agency, now):
+            raise SafehandError(Reason.SIGNATURE_INVALID, "the key that signed is not believed")
+        overlap_s = max(0, said.old_until - now)
     if not 0 <= overlap_s <= OVERLAP_MAX_S:
         raise SafehandError(
             Reason.MALFORMED, "an overlap is at most 90 days", metadata={"field": "overlap"}
@@ -121,7 +150,7 @@ def rotate(
         .where(keys.c.agency == agency, or_(_K.not_after.is_(None), _K.not_after > ends_at))
         .values(not_after=ends_at)
     )
-    _add_key(connection, agency, identity_key, now)
+    _add_key(connection, agency, identity_key, now, signed)
     connection.execute(
         update(tables.agency)
         .where(tables.agency.c.agency == agency)
@@ -155,6 +184,60 @@ def revoke(connection: Connection, agency: str, fingerprint: str, now: int) -> i
 def keys_now(connection: Connection, agency: str, now: int) -> list[bytes]:
     """The keys (32 bytes each) under which the agency is believed at ``now``, newest first."""
     return [row.identity_key for row in _KEYS_NOW.all(connection, wanted=agency, now=now)]
+
+
+@dataclass(frozen=True, slots=True)
+class IdentityKey:
+    """A key that an agency has or had (32 bytes). Times: seconds since the epoch.
+
+    ``follows``: the key that signed for it, in ``signed``; None where an operator alone vouched.
+    """
+
+    public: bytes
+    not_before: int
+    not_after: int | None
+    revoked_at: int | None
+    follows: bytes | None
+    signed: SignedSuccession | None
+
+
+def history(connection: Connection, agency: str) -> list[IdentityKey]:
+    """Every key that the agency has and had, the newest first; raises AGENCY_UNKNOWN."""
+    rows = _HISTORY.all(connection, wanted=agency)
+    if not rows:
+        raise SafehandError(Reason.AGENCY_UNKNOWN)
+    # Of two keys of one second the one without an end is the newer.
+    return [
+        IdentityKey(
+            row.identity_key,
+            row.not_before,
+            row.not_after,
+            row.revoked_at,
+            row.follows,
+            None
+            if row.succession is None
+            else SignedSuccession(row.succession, row.signature_old, row.signature_new),
+        )
+        for row in sorted(rows, key=lambda row: (row.not_after is not None, -row.not_before))
+    ]
+
+
+def keys_continued(connection: Connection, agency: str, now: int) -> list[bytes]:
+    """The keys that are believed at ``now``, and those that they follow by signature.
+
+    What the agency agreed to under one of these, it agrees to still. A revoked key is none of
+    them, and nor is what came before it.
+    """
+    rows = {row.identity_key: row for row in _HISTORY.all(connection, wanted=agency)}
+    out: list[bytes] = []
+    for key, row in rows.items():
+        if row.not_before > now or (row.not_after is not None and row.not_after <= now):
+            continue
+        found: bytes | None = key
+        while found is not None and found not in out and rows[found].revoked_at is None:
+            out.append(found)
+            found = rows[found].follows
+    return out
 
 
 def verified(connection: Connection, agency: str, now: int, verify: Callable[[bytes], V]) -> V:
@@ -216,12 +299,33 @@ def _require_new(connection: Connection, identity_key: bytes) -> None:
         raise SafehandError(Reason.ALREADY_EXISTS, "another agency or key is pinned already")
 
 
-def _add_key(connection: Connection, agency: str, identity_key: bytes, now: int) -> None:
+def _rotated_before(
+    connection: Connection, agency: str, old_fingerprint: str, newest: bytes
+) -> int | None:
+    """When the named key ends, if it is an older one of the agency's: a repeat asks for it."""
+    rows = _HISTORY.all(connection, wanted=agency)
+    for row in rows:
+        if signing.identity_key_id(row.identity_key) == old_fingerprint:
+            return None if row.identity_key == newest else row.not_after
+    return None
+
+
+def _add_key(
+    connection: Connection,
+    agency: str,
+    identity_key: bytes,
+    now: int,
+    signed: SignedSuccession | None = None,
+) -> None:
     values: dict[str, Any] = {
         "identity_key": identity_key,
         "agency": agency,
         "not_before": now,
         "not_after": None,
         "revoked_at": None,
+        "follows": None if signed is None else signed.succession.old,
+        "succession": None if signed is None else signed.succession_bytes,
+        "signature_old": None if signed is None else signed.signature_old,
+        "signature_new": None if signed is None else signed.signature_new,
     }
     connection.execute(insert(tables.agency_key).values(**values))

@@ -21,7 +21,7 @@ from safehand_rpc.identity import Principal
 from safehand_store.prepared import Prepared
 from sqlalchemy import Connection, bindparam, delete, func, insert, or_, select
 
-from safehand_consent_service import agencies, ask_row, protocols, subjects
+from safehand_consent_service import agencies, ask_row, grant_state, protocols, subjects
 from safehand_consent_service.ask_row import Ask, Position
 from safehand_consent_service.context import Context, Request, earlier, remember
 from safehand_consent_service.tables import subject_ref
@@ -33,7 +33,8 @@ ASK_S: Final = 14 * DAY_S
 """How long a question stays open, seconds: she may sign in once a fortnight; a paper would not lie
 on the table longer."""
 AGAIN_S: Final = 30 * DAY_S
-"""No nagging: what did not end in a yes may be asked again only so long after it was asked."""
+"""No nagging: what did not end in a yes that still holds may be asked again only so long after it
+was asked."""
 MOST: Final = 5
 """Questions of one agency to one person within ``AGAIN_S``: a plan names a handful of services."""
 MOST_A_DAY: Final = 500
@@ -55,7 +56,7 @@ _WHOSE: Final = Prepared(
     )
 )
 _RECENT: Final = Prepared(
-    select(_T.recipient, _T.purpose, _T.state, _T.asked_at)
+    select(_T.recipient, _T.purpose, _T.state, _T.asked_at, _T.grant_id)
     .where(
         _T.asker == bindparam("by"),
         _T.subject_ref == bindparam("reference"),
@@ -171,13 +172,14 @@ def _reached(connection: Connection, asker: str, wanted: Wanted) -> str | None:
 
 
 def _require_quota(connection: Connection, asker: str, wanted: Wanted, now: int) -> None:
-    """Raise QUOTA_EXCEEDED by what the asker knows itself: when it asked, and what she gave."""
+    """Raise QUOTA_EXCEEDED by what the asker knows itself: when it asked, and what it may send."""
     recent = _RECENT.all(connection, by=asker, reference=wanted.reference, since=now - AGAIN_S)
     today = _TODAY.first(connection, by=asker, since=now - DAY_S)
     waits = [
         row.asked_at + AGAIN_S
         for row in recent
-        if (row.recipient, row.purpose) == (wanted.recipient, wanted.purpose) and row.state != GIVEN
+        if (row.recipient, row.purpose) == (wanted.recipient, wanted.purpose)
+        and not (asker == wanted.releasing and _holds(connection, row, now))
     ]
     if len(recent) >= MOST:
         waits.append(recent[-MOST].asked_at + AGAIN_S)
@@ -185,6 +187,18 @@ def _require_quota(connection: Connection, asker: str, wanted: Wanted, now: int)
         waits.append(today.oldest + DAY_S)
     if waits:
         raise SafehandError(Reason.QUOTA_EXCEEDED, retry_after_s=float(max(waits) - now))
+
+
+def _holds(connection: Connection, asked: Any, now: int) -> bool:
+    """Whether what was asked ended in a yes under which sharing is on.
+
+    A yes that she took back is a no. The releasing agency hears of the end of a grant, so its wait
+    tells it nothing; a recipient does not, so for it no yes is one (``events_out``).
+    """
+    if asked.state != GIVEN:
+        return False
+    grant = grant_state.find(connection, asked.grant_id)
+    return grant is not None and grant_state.is_live(grant, now)
 
 
 def of_agency(

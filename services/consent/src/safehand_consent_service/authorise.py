@@ -177,11 +177,14 @@ def _refer(
         current = referred.find_referral(txn.connection, header.referral)
         referred.require_reseal(current, header)
         if current is not None:
-            _require_same_person(txn.connection, current, grant)
+            _require_same_matter(txn.connection, current, grant)
             referred.require_not_closed(referred.answers_to(txn.connection, current.digest))
         if header.not_after > grant.expires_at:
             # Asked again here: she may have moved its end since.
             raise SafehandError(Reason.EXPIRY_INVALID, "the manifest outlives the consent")
+        if header.not_after <= txn.now:
+            # And it may have waited: the leaf's own time must lie before its end.
+            raise SafehandError(Reason.EXPIRY_INVALID, "the manifest is over")
         index = grant_leaves.append(
             txn,
             grant,
@@ -205,11 +208,16 @@ def _refer(
     return index
 
 
-def _require_same_person(connection: Connection, current: Referred, grant: Grant) -> None:
-    """A referral stays hers: a consent of anybody else never takes its place."""
+def _require_same_matter(connection: Connection, current: Referred, grant: Grant) -> None:
+    """A referral stays hers, and what it is for: another consent takes its place, no other matter.
+
+    The purpose of a manifest is that of its grant (``decision.of_scope``), and never changes.
+    """
     before = grant_state.find(connection, current.grant_id)
     if before is None or before.subject_id != grant.subject_id:
         raise SafehandError(Reason.CONSENT_MISSING)
+    if before.purpose != grant.purpose:
+        raise SafehandError(Reason.MANIFEST_MISMATCH, "it is another referral")
 
 
 # --- the answer ----------------------------------------------------------------------------------

@@ -32,7 +32,9 @@ from safehand_core.keystore import (
 )
 from safehand_core.reasons import Reason
 from safehand_formats import wraps
+from safehand_ledger.transaction import WriterTransaction
 from safehand_store.engine import begin_read, begin_write
+from safehand_store.later import ManyRows
 from safehand_store.prepared import Prepared
 from sqlalchemy import Connection, Engine, bindparam, delete, func, insert, select, update
 
@@ -54,7 +56,7 @@ _WRAPPED: Final = Prepared(
         category_key.c.category == bindparam("category"),
     )
 )
-_INSERT: Final = Prepared(insert(category_key))
+_ROWS: Final = ManyRows(category_key, ("grant_id", "category", "epoch", "wrapped"))
 _REWRAP: Final = Prepared(
     # ``before``: a row that is gone, or that another roll has wrapped already, is left alone.
     update(category_key)
@@ -141,16 +143,14 @@ class KekRing:
 
     # --- inside the writer's transaction ---------------------------------------------------
 
-    def make_keys(self, connection: Connection, grant_id: str, categories: Iterable[str]) -> None:
+    def make_keys(self, txn: WriterTransaction, grant_id: str, categories: Iterable[str]) -> None:
         """Insert a fresh key for each category of a new grant, under the current epoch."""
-        epoch = _require_current(connection)
+        epoch = _require_current(txn.hot)
         kek = self._require_kek(epoch)
         for category in sorted(set(categories)):
             key = wraps.new_category_key(self._entropy)
             wrapped = wraps.seal_category_key(kek, epoch, grant_id, category, key, self._entropy)
-            _INSERT.run(
-                connection, grant_id=grant_id, category=category, epoch=epoch, wrapped=wrapped
-            )
+            txn.later.add(_ROWS, grant_id, category, epoch, wrapped)
 
     def delete_keys(self, connection: Connection, grant_id: str) -> int:
         """Delete every key of a grant that has become final; returns how many there were."""

@@ -1,7 +1,8 @@
 """Her answer to what a worker recorded for her: yes, no, or not sure. Silence is no.
 
 Yes is a CONFIRM entry, and from then on it is her consent like any other. No ends it like a stop,
-in the order of a stop (``stops``), and for good. Not sure changes nothing but a date in her list.
+in the order of a stop (``stops``), and for good; like a stop it is never too late, so it ends what
+she confirmed before too. Not sure changes nothing but a date in her list.
 """
 
 from __future__ import annotations
@@ -57,17 +58,18 @@ class Answered:
 def answer(context: Context, message: pb.ConfirmGrantRequest) -> Answered:
     """Take her answer.
 
-    Raises SESSION_INVALID, NOT_FOUND, STATE_CONFLICT (nobody recorded it, or it is confirmed),
-    CONSENT_ENDED (its time is over, or it is stopped for good), REQUEST_ID_REUSED.
+    Raises SESSION_INVALID, NOT_FOUND, STATE_CONFLICT (nobody recorded it; or, but for a no, it is
+    confirmed), CONSENT_ENDED (its time is over; or, but for a no, it is stopped for good),
+    REQUEST_ID_REUSED.
     """
     with begin_read(context.engine) as connection:
         subject_id = sessions.require(connection, message.session, context.now)
         row = grant_state.require_hers(connection, message.grant, subject_id)
     if row.recorded_by is None:
         raise SafehandError(Reason.STATE_CONFLICT, "nobody recorded it for you: it is your own")
-    if message.reply == pb.REPLY_NO:
-        return _no(context, message)
     request = request_of(context.cards, context.cards.caller(subject_id), message)
+    if message.reply == pb.REPLY_NO:
+        return _no(context, message, request)
     if message.reply == pb.REPLY_YES:
         return _yes(context, message.grant, request)
     return _not_sure(context, message.grant, request)
@@ -95,11 +97,11 @@ def _confirm(txn: WriterTransaction, row: Grant) -> tuple[Grant, int]:
     _require_waiting(txn, row)
     index = grant_leaves.append(txn, row, Kind.CONFIRM, {"by": "self"})
     _CONFIRM.run(txn.connection, wanted=row.grant_id)
-    events_out.confirmed(txn.connection, row, txn.now)
+    events_out.confirmed(txn, row, txn.now)
     return row._replace(confirm_by=None), index
 
 
-def _no(context: Context, message: pb.ConfirmGrantRequest) -> Answered:
+def _no(context: Context, message: pb.ConfirmGrantRequest, request: Request) -> Answered:
     """It was never so. Nothing that a stop does is done otherwise, so it is one."""
     done = stops.stop(
         context,
@@ -110,6 +112,7 @@ def _no(context: Context, message: pb.ConfirmGrantRequest) -> Answered:
             mode=consent_pb2.STOP_MODE_INVALIDATE,
         ),
         why=None,
+        asked=request,
     )
     return Answered(done.row, stop=done.stop, revoke=done.revoke)
 
@@ -127,7 +130,8 @@ def _not_sure(context: Context, grant_id: str, request: Request) -> Answered:
 
 
 def _require_waiting(txn: WriterTransaction, row: Grant) -> None:
-    if grant_state.is_over(row, txn.now):
+    # What is due to end has ended, swept or not.
+    if grant_state.is_over(row, txn.now) or grant_state.due_end(row, txn.now) is not None:
         raise SafehandError(Reason.CONSENT_ENDED)
     if row.confirm_by is None:
         raise SafehandError(Reason.STATE_CONFLICT, "you confirmed it already")

@@ -38,7 +38,9 @@ class Line:
     def asks_her(self, now: int) -> bool:
         """Whether she is asked if it is right."""
         row = self.grant
-        return row is not None and row.confirm_by is not None and not grant_state.is_over(row, now)
+        if row is None or row.confirm_by is None or grant_state.is_over(row, now):
+            return False
+        return grant_state.due_end(row, now) is None
 
 
 def page(connection: Connection, subject_id: str, behind: int | None, limit: int) -> list[Line]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from google.protobuf.message import Message
@@ -13,7 +14,7 @@ from safehand_core.entropy import Entropy
 from safehand_formats.note import NoteVerifier
 from safehand_ledger.reader import LedgerReader
 from safehand_ledger.transaction import WriterTransaction
-from safehand_ledger.writer import LedgerWriter
+from safehand_ledger.writer import Committed, LedgerWriter
 from safehand_rpc.paging import Pager
 from safehand_store import idempotency
 from sqlalchemy import Connection, Engine
@@ -24,6 +25,21 @@ from safehand_consent_service.gate import Gates
 from safehand_consent_service.hooks import Hooks
 from safehand_consent_service.refused_looks import RefusedLooks
 from safehand_consent_service.token_keys import TokenKeys
+
+
+class WokenFor:
+    """The ledger transaction for which the relay was woken last. Safe from any thread: at worst
+    it says of one twice that it is new."""
+
+    def __init__(self) -> None:
+        self._began = -1.0
+
+    def is_new(self, began: float) -> bool:
+        """Whether another transaction was the last; ``began``: when its commit did."""
+        if began == self._began:
+            return False
+        self._began = began
+        return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +77,18 @@ class Context:
     wake: Callable[[], None]
     refused: RefusedLooks
     hooks: Hooks = field(default_factory=Hooks)
+    woken: WokenFor = field(default_factory=WokenFor)
 
     @property
     def now(self) -> int:
         """The ledger's time, seconds since the epoch: it never runs backwards."""
         return self.writer.now
+
+    def wake_behind(self, done: Committed[Any]) -> None:
+        """As ``wake``, once for all operations of one ledger transaction: each hint is a system
+        call here and a look at the outbox there, and the first finds what all of them wrote."""
+        if self.woken.is_new(done.commit_began):
+            self.wake()
 
     @property
     def token_key(self) -> Ed25519PrivateKey:
@@ -114,10 +137,17 @@ def earlier(connection: Connection, request: Request) -> dict[str, Json] | None:
     )
 
 
+def earlier_here(txn: WriterTransaction, request: Request) -> dict[str, Json] | None:
+    """As ``earlier`` inside the writer's transaction, without writing what it has put off."""
+    return idempotency.lookup(
+        txn.hot, request.caller, request.method, request.request_id, request.hash, later=txn.later
+    )
+
+
 def remember(txn: WriterTransaction, request: Request, result: dict[str, Json]) -> None:
     """Keep what a new request led to: ids and ledger indexes, never released bytes."""
-    idempotency.remember(
-        txn.connection,
+    idempotency.remember_later(
+        txn.later,
         request.caller,
         request.method,
         request.request_id,

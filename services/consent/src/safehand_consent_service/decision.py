@@ -20,7 +20,6 @@ from sqlalchemy import Connection
 
 from safehand_consent_service import grant_state, protocols, referred
 from safehand_consent_service.grant_row import Grant
-from safehand_consent_service.tables import STOPPED
 
 
 class Name(StrEnum):
@@ -41,6 +40,7 @@ class Name(StrEnum):
     NOT_STOPPED = "not_stopped"
     NOT_OVER = "not_over"
     SIGNED = "signed"
+    ROOM_LEFT = "room_left"
     CONFIRMED = "confirmed"
 
 
@@ -200,14 +200,19 @@ def _require_agreement(
 # --- what she may ask ----------------------------------------------------------------------------
 
 
-def of_hers(grant: Grant, category: str, now: int) -> tuple[Rule, ...]:
-    """Whether this kind of information may be opened under her grant now, in her own terms."""
+def of_hers(grant: Grant, category: str, now: int, *, clock_suspect: bool) -> tuple[Rule, ...]:
+    """Whether this kind of information may be opened under her grant now, in her own terms.
+
+    The clock comes last: that somebody stopped it says more to her.
+    """
     return (
         Rule(Name.INSIDE_GRANT, lambda: _require_inside(grant, (category,))),
-        Rule(Name.NOT_STOPPED, lambda: _require(grant.state != STOPPED)),
+        # A stop that is final is one too: its grant is not in the state STOPPED any more.
+        Rule(Name.NOT_STOPPED, lambda: _require(grant.stop_index is None)),
         Rule(Name.NOT_OVER, lambda: _require(not grant_state.is_over(grant, now))),
         Rule(Name.SIGNED, lambda: _require(grant.cosign_by is None, Reason.CONSENT_UNCONFIRMED)),
         Rule(Name.CONFIRMED, lambda: grant_state.require_shareable(grant, (category,), now)),
+        Rule(Name.CLOCK_RIGHT, lambda: _require_clock(clock_suspect)),
     )
 
 

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from safehand.events.v1 import events_pb2
+from safehand_ledger.transaction import WriterTransaction
 from safehand_store import outbox
-from sqlalchemy import Connection
 
 from safehand_consent_service.grant_row import Grant
 
@@ -21,22 +21,20 @@ SOURCE: Final = "consent"
 _REFERRAL: Final = "service/referral"
 
 
-def granted(connection: Connection, grant: str, releasing: str, at: int) -> None:
+def granted(txn: WriterTransaction, grant: str, releasing: str, at: int) -> None:
     """She granted: for the releasing agency, which may now send, and the referral service."""
-    _grant_event(
-        connection, events_pb2.EVENT_TYPE_CONSENT_GRANTED, grant, [f"agency/{releasing}"], at
-    )
+    _grant_event(txn, events_pb2.EVENT_TYPE_CONSENT_GRANTED, grant, [f"agency/{releasing}"], at)
 
 
-def ended(connection: Connection, row: Grant, at: int) -> None:
-    """Sharing under the grant ``row`` ended, whatever ended it: for both agencies."""
-    _grant_event(connection, events_pb2.EVENT_TYPE_CONSENT_ENDED, row.grant_id, _both(row), at)
+def ended(txn: WriterTransaction, row: Grant, at: int) -> None:
+    """Sharing under the grant ``row`` ended, whatever ended it: for who knows of the grant."""
+    _grant_event(txn, events_pb2.EVENT_TYPE_CONSENT_ENDED, row.grant_id, _aware(row), at)
 
 
-def confirmed(connection: Connection, row: Grant, at: int) -> None:
+def confirmed(txn: WriterTransaction, row: Grant, at: int) -> None:
     """What had to be confirmed or signed was: for the releasing agency, which may send more."""
     _grant_event(
-        connection,
+        txn,
         events_pb2.EVENT_TYPE_CONSENT_CONFIRMED,
         row.grant_id,
         [f"agency/{row.releasing}"],
@@ -44,20 +42,20 @@ def confirmed(connection: Connection, row: Grant, at: int) -> None:
     )
 
 
-def resumed(connection: Connection, row: Grant, at: int) -> None:
+def resumed(txn: WriterTransaction, row: Grant, at: int) -> None:
     """She resumed sharing within the window: for the same parties as ``ended``."""
-    _grant_event(connection, events_pb2.EVENT_TYPE_CONSENT_RESUMED, row.grant_id, _both(row), at)
+    _grant_event(txn, events_pb2.EVENT_TYPE_CONSENT_RESUMED, row.grant_id, _aware(row), at)
 
 
-def narrowed(connection: Connection, row: Grant, at: int) -> None:
+def narrowed(txn: WriterTransaction, row: Grant, at: int) -> None:
     """She took something out of the grant ``row``: for the same parties as ``ended``."""
-    _grant_event(connection, events_pb2.EVENT_TYPE_CONSENT_NARROWED, row.grant_id, _both(row), at)
+    _grant_event(txn, events_pb2.EVENT_TYPE_CONSENT_NARROWED, row.grant_id, _aware(row), at)
 
 
-def disclosed(connection: Connection, referral: str, releasing: str, at: int) -> None:
+def disclosed(txn: WriterTransaction, referral: str, releasing: str, at: int) -> None:
     """A part of a referral was or may have been opened: for the releasing agency."""
     _append(
-        connection,
+        txn,
         events_pb2.EVENT_TYPE_CONSENT_DISCLOSED,
         f"referrals/{referral}",
         [f"agency/{releasing}", _REFERRAL],
@@ -65,17 +63,19 @@ def disclosed(connection: Connection, referral: str, releasing: str, at: int) ->
     )
 
 
-def _both(row: Grant) -> list[str]:
-    return [f"agency/{row.releasing}", f"agency/{row.recipient}"]
+def _aware(row: Grant) -> list[str]:
+    """The releasing agency, and the recipient once a referral is under it: before that a recipient
+    has not heard of the grant, and must not hear of it by an end that it may have caused itself."""
+    return [f"agency/{row.releasing}"] + [f"agency/{row.recipient}"] * bool(row.next_refer)
 
 
 def _grant_event(
-    connection: Connection, kind: int, grant: str, agencies: Sequence[str], at: int
+    txn: WriterTransaction, kind: int, grant: str, agencies: Sequence[str], at: int
 ) -> None:
-    _append(connection, kind, f"grants/{grant}", [*agencies, _REFERRAL], at)
+    _append(txn, kind, f"grants/{grant}", [*agencies, _REFERRAL], at)
 
 
 def _append(
-    connection: Connection, kind: int, resource: str, audiences: Sequence[str], at: int
+    txn: WriterTransaction, kind: int, resource: str, audiences: Sequence[str], at: int
 ) -> None:
-    outbox.append_each(connection, audiences, type=kind, time=at, resource=resource)
+    outbox.append_later(txn.later, audiences, type=kind, time=at, resource=resource)

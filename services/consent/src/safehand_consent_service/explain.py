@@ -13,20 +13,34 @@ from dataclasses import dataclass
 from safehand_core.errors import SafehandError
 from safehand_core.reasons import Reason
 from safehand_core.words import CATEGORIES
+from safehand_formats.kinds import Kind
 from safehand_rpc.identity import Principal
 from safehand_store.engine import begin_read
 from sqlalchemy import Connection
 
-from safehand_consent_service import agencies, decision, grant_state, referred, release, sessions
+from safehand_consent_service import (
+    agencies,
+    decision,
+    grant_leaves,
+    grant_state,
+    referred,
+    release,
+    sessions,
+)
 from safehand_consent_service.context import Context
 from safehand_consent_service.decision import Finding, Name, Outcome, Rule
+from safehand_consent_service.grant_row import Grant
 
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """The findings in order; ``reason`` is that of the rule that fails, or None."""
+    """The findings in order; ``reason`` is that of the rule that fails, or None.
+
+    ``of_other``: the act is not the caller's own, but that of the referral's other end.
+    """
 
     findings: list[Finding]
+    of_other: bool = False
 
     @property
     def reason(self) -> Reason | None:
@@ -48,7 +62,8 @@ def opening(context: Context, principal: Principal, referral: str, part: int) ->
         if known is None or principal.kind != "agency" or principal.name not in ends:
             raise SafehandError(Reason.NOT_ALLOWED)
         about = release.about(connection, known.digest, part)
-        return Explanation(decision.findings(_opening(context, connection, about)))
+        found = decision.findings(_opening(context, connection, about))
+        return Explanation(found, of_other=principal.name == known.sender)
 
 
 def _opening(context: Context, connection: Connection, about: release.About) -> Iterator[Rule]:
@@ -60,7 +75,15 @@ def _opening(context: Context, connection: Connection, about: release.About) -> 
     grant = grant_state.find(connection, about.grant_id)
     suspect = context.writer.clock_suspect
     yield from decision.of_consent(grant, about.category, now, clock_suspect=suspect)
-    yield Rule(Name.LOOKS_LEFT, lambda: release.require_quota(connection, about, now))
+    yield Rule(Name.LOOKS_LEFT, lambda: _require_looks_left(connection, about, grant, now))
+
+
+def _require_looks_left(
+    connection: Connection, about: release.About, grant: Grant | None, now: int
+) -> None:
+    release.require_quota(connection, about, now)
+    if grant is not None:
+        grant_leaves.require_room(Kind.DISCLOSE, grant.next_disclose)
 
 
 def sending(
@@ -80,6 +103,8 @@ def sending(
         if grant is not None and mine:
             rules += decision.of_scope(connection, grant, purpose, categories, now)
             rules += decision.of_standing(grant, categories, now)[:-1]  # inside: asked above
+            sent = grant.next_refer
+            rules += [Rule(Name.ROOM_LEFT, lambda: grant_leaves.require_room(Kind.REFER, sent))]
         return Explanation(decision.findings(rules))
 
 
@@ -100,4 +125,6 @@ def sharing(context: Context, session: bytes, grant_id: str, category: str) -> E
     with begin_read(context.engine) as connection:
         subject_id = sessions.require(connection, session, context.now)
         grant = grant_state.require_hers(connection, grant_id, subject_id)
-        return Explanation(decision.findings(decision.of_hers(grant, category, context.now)))
+        suspect = context.writer.clock_suspect
+        rules = decision.of_hers(grant, category, context.now, clock_suspect=suspect)
+        return Explanation(decision.findings(rules))

@@ -10,19 +10,24 @@ newer STOP: the gate stays up while the newest STOP that it heard of is newer th
 RESUME. A narrowing closes the gate for the categories that it takes out and for no other, and for
 good, because nothing brings a category back. After a restart every flag is down, which is safe: no
 release is in flight, and the writer refuses by what is on record.
+
+Where another process may become the writer, whose gates know nothing of these, a release also has a
+time by which it must be out, and is cancelled then without a stop.
 """
 
 from __future__ import annotations
 
 import threading
-import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final
 
+from safehand_core.clock import elapsing
 from safehand_core.errors import SafehandError
 from safehand_core.reasons import Reason
+
+from safehand_consent_service.leaving import Call, Leaving, Passage
 
 CANCEL_AFTER_S: Final = 1.0
 """A release longer than this on its way out is cancelled by a stop: a recipient that does not
@@ -36,28 +41,6 @@ FORGET_FROM: Final = 1024
 
 NEVER: Final = -1
 """No such ledger entry yet."""
-
-
-class Call(Protocol):
-    """What the gate needs of a ``grpc.ServicerContext``."""
-
-    def add_callback(self, callback: Callable[[], None]) -> bool:
-        """Run ``callback`` when the RPC has ended; False when it has ended already."""
-        ...
-
-    def cancel(self) -> object:
-        """End the RPC now: no byte of an answer leaves after this returns."""
-        ...
-
-
-@dataclass(eq=False, slots=True)
-class Passage:
-    """One release on its way out."""
-
-    grant: str
-    call: Call
-    since: float
-    category: str
 
 
 @dataclass(slots=True)
@@ -144,9 +127,10 @@ class Narrowed:
 class Gates:
     """All gates of the process. Every method is safe from any thread; only draining waits."""
 
-    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, monotonic: Callable[[], float] = elapsing) -> None:
         self._monotonic = monotonic
         self._changed = threading.Condition()
+        self._leaving = Leaving(self._monotonic, self._cancel)
         # The one that was touched longest ago comes first.
         self._gates: OrderedDict[str, _Gate] = OrderedDict()
 
@@ -210,18 +194,20 @@ class Gates:
             sum(gate.raisers > 0 for gate in gates), sum(len(gate.inside) for gate in gates)
         )
 
-    def enter(self, grant: str, call: Call, category: str) -> Passage:
+    def enter(self, grant: str, call: Call, category: str, until: float | None = None) -> Passage:
         """Go in with a key of ``category``, to be left by itself when the RPC of ``call`` ends.
 
-        Raises CONSENT_ENDED when the flag is up or she took the category out, UNAVAILABLE when the
-        RPC is over already.
+        Still inside at ``until`` (by ``clock.elapsing``), the RPC is cancelled. Raises
+        CONSENT_ENDED when the flag is up or she took the category out, UNAVAILABLE when the RPC is
+        over already.
         """
         with self._changed:
             gate = self._gate(grant)
             if gate.shut(category):
                 raise SafehandError(Reason.CONSENT_ENDED)
-            passage = Passage(grant, call, self._monotonic(), category)
+            passage = Passage(grant, call, self._monotonic(), category, until)
             gate.inside.add(passage)
+        self._leaving.add(passage)
         if not call.add_callback(lambda: self.leave(passage)):
             self.leave(passage)
             raise SafehandError(Reason.UNAVAILABLE, "the call ended before its answer")
@@ -241,6 +227,7 @@ class Gates:
 
     def leave(self, passage: Passage) -> None:
         """Out again; a second time does nothing."""
+        self._leaving.discard(passage)
         with self._changed:
             gate = self._gates.get(passage.grant)
             if gate is None:
@@ -265,8 +252,11 @@ class Gates:
                     continue
             for passage in late:
                 # Outside the lock: cancelling may run the termination callback in this thread.
-                passage.call.cancel()
-                self.leave(passage)
+                self._cancel(passage)
+
+    def _cancel(self, passage: Passage) -> None:
+        passage.call.cancel()
+        self.leave(passage)
 
     def _gate(self, grant: str) -> _Gate:
         now = self._monotonic()

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection
+from functools import lru_cache
 from typing import Final, Literal
 
 from safehand_core.canonical import Json
@@ -34,6 +35,8 @@ Cause = Literal["window", "destroy_now", "invalidated"]
 EXPIRED_CAUSE: Final = "expired"
 UNCONFIRMED_CAUSE: Final = "unconfirmed"
 COERCION: Final = "coercion"
+LISTS: Final = 1024
+"""Lists of categories that are kept decoded: there are few different ones."""
 
 _CLOSE: Final = Prepared(
     update(consent_grant)
@@ -57,7 +60,12 @@ def require_hers(connection: Connection, grant_id: str, subject_id: str) -> Gran
 
 def categories(row: Grant) -> frozenset[str]:
     """The categories of the grant, CARD among them."""
-    return frozenset(json.loads(row.categories))
+    return _categories(row.categories)
+
+
+@lru_cache(maxsize=LISTS)
+def _categories(stored: str) -> frozenset[str]:
+    return frozenset(json.loads(stored))
 
 
 def ends_at(row: Grant) -> int:
@@ -130,7 +138,7 @@ def expire(txn: WriterTransaction, keks: KekRing, row: Grant) -> Grant:
         fields["cause"] = UNCONFIRMED_CAUSE
     index = grant_leaves.append(txn, row, Kind.EXPIRE, fields)
     if row.state == ACTIVE:
-        events_out.ended(txn.connection, row, txn.now)
+        events_out.ended(txn, row, txn.now)
     cause = UNCONFIRMED_CAUSE if lapsed else EXPIRED_CAUSE
     return _close(txn, keks, row, EXPIRED, index, cause)
 

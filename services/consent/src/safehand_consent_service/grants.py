@@ -16,7 +16,7 @@ from safehand_formats.kinds import SECRET_BYTES, Kind, grant_tag
 from safehand_ledger.receipt import Receipt
 from safehand_ledger.transaction import WriterTransaction
 from safehand_store.prepared import Prepared
-from sqlalchemy import Connection, insert
+from sqlalchemy import Connection, and_, bindparam, insert, or_, select
 
 from safehand_consent_service import (
     agencies,
@@ -26,11 +26,10 @@ from safehand_consent_service import (
     grant_state,
     protocols,
     sessions,
-    subjects,
 )
-from safehand_consent_service.context import Context, earlier, remember, request_of
+from safehand_consent_service.context import Context, earlier_here, remember, request_of
 from safehand_consent_service.grant_row import Grant
-from safehand_consent_service.tables import ACTIVE
+from safehand_consent_service.tables import ACTIVE, agency, subject_ref
 from safehand_consent_service.tables import grant as consent_grant
 
 DAY_S: Final = 24 * 3600
@@ -44,6 +43,16 @@ LATEST_S: Final = 253_402_300_799
 """The last second of the year 9999: what a protobuf Timestamp can hold."""
 
 _INSERT: Final = Prepared(insert(consent_grant))
+_REF: Final = subject_ref.c
+_PARTIES: Final = Prepared(
+    # Those of two agencies that are enrolled, with the reference that each has for her, if any.
+    select(agency.c.agency, _REF.subject_ref)
+    .outerjoin(
+        subject_ref,
+        and_(_REF.agency == agency.c.agency, _REF.subject_id == bindparam("subject")),
+    )
+    .where(or_(agency.c.agency == bindparam("one"), agency.c.agency == bindparam("other")))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,19 +149,19 @@ def give(context: Context, terms: Terms, message: pb.GrantRequest) -> Granted:
 
     def operation(txn: WriterTransaction) -> Grant:
         # Whose session it is, at this point of the order: without one there is no grant.
-        subject_id = sessions.require(txn.connection, message.session, txn.now)
+        subject_id = sessions.require(txn.hot, message.session, txn.now)
         request = request_of(context.cards, context.cards.caller(subject_id), message)
-        found = earlier(txn.connection, request)
+        found = earlier_here(txn, request)
         if found is None:
             row = record(context, txn, subject_id, terms)
             remember(txn, request, {"grant": row.grant_id})
             return row
-        row = grant_state.require_hers(txn.connection, cast(str, found["grant"]), subject_id)
+        row = grant_state.require_hers(txn.hot, cast(str, found["grant"]), subject_id)
         txn.cite(row.grant_index)
         return row
 
     done = context.writer.submit(operation)
-    context.wake()
+    context.wake_behind(done)
     return Granted(done.value, done.receipts[done.value.grant_index])
 
 
@@ -169,13 +178,19 @@ def record(
     PROTOCOL_MISSING.
     """
     expires_at, erase_by = terms.times(txn.now)
-    for agency in (terms.releasing, terms.recipient):
-        agencies.require(txn.connection, agency)
-    if not subjects.knows(txn.connection, terms.releasing, subject_id):
+    references = {
+        row.agency: row.subject_ref
+        for row in _PARTIES.all(
+            txn.hot, one=terms.releasing, other=terms.recipient, subject=subject_id
+        )
+    }
+    if not {terms.releasing, terms.recipient} <= references.keys():
+        raise SafehandError(Reason.AGENCY_UNKNOWN)
+    if references[terms.releasing] is None:
         raise SafehandError(Reason.NOT_FOUND, "the releasing agency does not know her")
     categories = terms.all_categories()
-    filed = _require_protocol(txn.connection, terms, txn.now)
-    cosign_by = cosign.needed_by(txn.connection, subject_id, terms.purpose, txn.now)
+    filed = _require_protocol(txn.hot, terms, txn.now)
+    cosign_by = cosign.needed_by(txn.hot, subject_id, terms.purpose, txn.now)
     if cosign_by is not None:
         origin = dataclasses.replace(origin, cosign_by=cosign_by)
     grant_id = ids.new_id(context.entropy)
@@ -242,18 +257,18 @@ def record(
         next_disclose=0,
         next_confirm=0,
     )
-    _INSERT.run(txn.connection, **row._asdict())
+    _INSERT.run(txn.hot, **row._asdict())
     grant_leaves.note(txn, grant_id, index, Kind.GRANT)
-    context.keks.make_keys(txn.connection, grant_id, categories)
-    events_out.granted(txn.connection, grant_id, terms.releasing, txn.now)
+    context.keks.make_keys(txn, grant_id, categories)
+    events_out.granted(txn, grant_id, terms.releasing, txn.now)
     return row
 
 
 def require_possible(connection: Connection, terms: Terms, now: int) -> None:
     """What ``record`` refuses whoever she is: EXPIRY_INVALID, AGENCY_UNKNOWN, PROTOCOL_MISSING."""
     terms.times(now)
-    for agency in (terms.releasing, terms.recipient):
-        agencies.require(connection, agency)
+    for party in (terms.releasing, terms.recipient):
+        agencies.require(connection, party)
     _require_protocol(connection, terms, now)
 
 

@@ -25,13 +25,14 @@ from safehand_consent_service import (
     grant_state,
     guardian_sessions,
     listings,
+    stop_leaves,
     subjects_of,
     throttle,
 )
 from safehand_consent_service.cards import require_card
 from safehand_consent_service.context import Context, Request, earlier, remember
 from safehand_consent_service.grant_row import Grant
-from safehand_consent_service.tables import ACTIVE, subject
+from safehand_consent_service.tables import ACTIVE, STOPPED, subject
 from safehand_consent_service.tables import grant as consent_grant
 from safehand_consent_service.tables_recorded import cosigned, guardian
 
@@ -246,20 +247,21 @@ def waiting(context: Context, session: bytes) -> list[Grant]:
             select(consent_grant)
             .where(
                 consent_grant.c.subject_id == who.subject_id,
-                consent_grant.c.state == ACTIVE,
+                consent_grant.c.state.in_((ACTIVE, STOPPED)),
                 consent_grant.c.cosign_by.is_not(None),
             )
             .order_by(consent_grant.c.grant_index)
         )
         grants = [Grant._make(row) for row in rows]
-    return [row for row in grants if grant_state.is_live(row, now)][:WAITING_MAX]
+    return [row for row in grants if _waits(row, now)][:WAITING_MAX]
 
 
 def sign(context: Context, session: bytes, grant_id: str, request: Request) -> None:
     """The guardian's signature: CONFIRM by guardian.
 
-    Raises SESSION_INVALID, NOT_FOUND for everything that does not wait for him: another person's,
-    stopped, over, signed already, or none at all. REQUEST_ID_REUSED.
+    It turns nothing on that is stopped. Raises SESSION_INVALID, NOT_FOUND for everything that does
+    not wait for him: another person's, stopped by her, over, signed already, or none at all.
+    REQUEST_ID_REUSED.
     """
 
     def operation(txn: WriterTransaction) -> None:
@@ -272,7 +274,7 @@ def sign(context: Context, session: bytes, grant_id: str, request: Request) -> N
             row is None
             or row.subject_id != who.subject_id
             or row.cosign_by is None
-            or not grant_state.is_live(row, txn.now)
+            or not _waits(row, txn.now)
         ):
             raise SafehandError(Reason.NOT_FOUND)
         index = grant_leaves.append(txn, row, Kind.CONFIRM, {"by": "guardian"})
@@ -284,11 +286,20 @@ def sign(context: Context, session: bytes, grant_id: str, request: Request) -> N
             at=txn.now,
             leaf_index=index,
         )
-        events_out.confirmed(txn.connection, row, txn.now)
+        events_out.confirmed(txn, row, txn.now)
         remember(txn, request, {})
 
     context.writer.submit(operation)
     context.wake()
+
+
+def _waits(row: Grant, now: int) -> bool:
+    """Whether what lacks his signature can still have it.
+
+    Also while somebody else's stop holds it: else that stop would destroy it, by letting his time
+    run out, before its own window is over (rule 4).
+    """
+    return grant_state.is_live(row, now) or stop_leaves.is_weakly_stopped(row, now)
 
 
 def whose(context: Context, session: bytes) -> str:

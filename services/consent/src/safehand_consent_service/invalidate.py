@@ -40,12 +40,6 @@ def invalidate(txn: WriterTransaction, keks: KekRing, row: Grant, *, why: str | 
         # Nobody else's stop is final before its window: hers takes its place.
         row = stop_leaves.stop(txn, row, by=stop_leaves.SELF, window_s=NO_WINDOW_S, why=why)
         stop_notes.write_hers(
-            txn.connection,
-            row.subject_id,
-            stop_notes.STOP,
-            row.grant_id,
-            row.stop_index or 0,
-            txn.now,
-            why,
+            txn, row.subject_id, stop_notes.STOP, row.grant_id, row.stop_index or 0, why
         )
     return grant_state.revoke(txn, keks, row, "invalidated")

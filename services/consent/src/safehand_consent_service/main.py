@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import ClassVar
 
-from safehand_core import process
+from safehand_core import memory, process
 from safehand_core.clock import SystemClock
 from safehand_core.entropy import SystemEntropy
 from safehand_core.keystore import make_private_dir
@@ -26,6 +26,7 @@ from safehand_consent_service.tables import METADATA
 
 def api(settings: ConsentSettings) -> None:
     """Serve until SIGTERM or SIGINT; one line on stdout says where."""
+    memory.give_back_large()
     clock = SystemClock()
     with observed(settings, "api", clock):
         made = app.build(settings, clock=clock, entropy=SystemEntropy())

@@ -115,7 +115,7 @@ def _narrow(
     text = canonical.encode(list(left)).decode()
     _NARROW.run(txn.connection, wanted=row.grant_id, left=text, until=expires_at)
     context.keks.delete_some(txn.connection, row.grant_id, removed)
-    events_out.narrowed(txn.connection, row, txn.now)
+    events_out.narrowed(txn, row, txn.now)
     row = row._replace(categories=text, expires_at=expires_at)
     return row, {"index": index, "removed": list(removed)}
 

@@ -7,6 +7,7 @@ from typing import cast
 
 from safehand_core.canonical import Json
 from safehand_formats import signing
+from safehand_formats.succession import SignedSuccession
 from safehand_ledger.transaction import WriterTransaction
 from safehand_store.engine import begin_read
 
@@ -77,12 +78,13 @@ def rotate_token_key(context: Context, request: Request, *, stolen: bool) -> Tok
 @dataclass(frozen=True, slots=True)
 class NextKey:
     """The operator's word for an agency's next identity key (32 bytes); ``overlap_s``: how long
-    the one before holds too."""
+    the one before holds too; ``signed``: the word of the one before."""
 
     agency: str
     old_fingerprint: str
     identity_key: bytes
     overlap_s: int = agencies.OVERLAP_S
+    signed: SignedSuccession | None = None
 
 
 def rotate_agency_key(context: Context, wanted: NextKey, request: Request) -> tuple[str, int]:
@@ -101,6 +103,7 @@ def rotate_agency_key(context: Context, wanted: NextKey, request: Request) -> tu
             wanted.identity_key,
             wanted.overlap_s,
             txn.now,
+            wanted.signed,
         )
         remember(txn, request, {"ends_at": ends_at})
         return ends_at

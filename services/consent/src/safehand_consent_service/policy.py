@@ -93,6 +93,7 @@ POLICY: Final[Policy] = {
     _KEYS + "RotateTokenKey": _OPERATOR,
     _KEYS + "RotateAgencyKey": _OPERATOR,
     _KEYS + "RevokeAgencyKey": _OPERATOR,
+    _KEYS + "ListAgencyKeys": _AGENCY | _OPERATOR,
     _KEYS + "GetKeyUse": _AGENCY,
 }
 

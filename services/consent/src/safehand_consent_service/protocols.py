@@ -177,14 +177,15 @@ def require_live(
 
 
 def _filed(connection: Connection, rows: Iterable[Any], now: int) -> list[Filed]:
-    """Those whose keys are both believed at ``now``: a protocol ends with a key that it pins."""
+    """Those whose keys are both believed at ``now``, or go on in one that is: a protocol ends with
+    a key that it pins, unless that key signed for the next."""
     believed: dict[str, list[bytes]] = {}
     out = []
     for row in rows:
         filed = Filed(row.digest, _decoded(row.body))
         for party in (filed.protocol.a, filed.protocol.b):
             if party.agency not in believed:
-                believed[party.agency] = agencies.keys_now(connection, party.agency, now)
+                believed[party.agency] = agencies.keys_continued(connection, party.agency, now)
             if party.key not in believed[party.agency]:
                 break
         else:

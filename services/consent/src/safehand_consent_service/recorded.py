@@ -34,7 +34,7 @@ from safehand_consent_service import (
     subjects_of,
     tables_recorded,
 )
-from safehand_consent_service.context import Context
+from safehand_consent_service.context import Context, Request, earlier, remember
 from safehand_consent_service.grant_row import Grant
 from safehand_consent_service.grants import Origin, Terms
 from safehand_consent_service.tables import grant as consent_grant
@@ -50,6 +50,7 @@ AT_SKEW_S: Final = 300
 """How far in the future a record may say it was made: the agency's clock may differ a little."""
 RECORDS_PER_DAY: Final = 5
 """Records of one agency for one person in 24 hours: one visit with several recipients."""
+SECOND_METHOD: Final = "SecondGrant"
 RECORDS_OPEN: Final = 10
 """Records of one agency for one person in ``CONFIRM_WITHIN_S``: no more than these can wait for her
 at once. Answered ones count too, or the limit would tell the agency what she answered."""
@@ -224,20 +225,26 @@ def second(context: Context, principal: Principal, signed: SignedSecond) -> Seco
 
     Raises MALFORMED, NOT_ALLOWED (another agency's second, the recipient's own staff, or the one
     who recorded it), AGENCY_UNKNOWN, SIGNATURE_INVALID, NOT_FOUND (no such record about somebody
-    whom this agency knows by that reference), and for the releasing agency CONSENT_ENDED and
-    ALREADY_EXISTS (confirmed already). Any other agency is answered alike in all these cases.
+    whom this agency knows by that reference), REQUEST_ID_REUSED, and for the releasing agency
+    CONSENT_ENDED and ALREADY_EXISTS (confirmed already). Any other agency is answered alike,
+    whatever became of the record and of its own second.
     """
     claimed = signed.second
     _require_caller(principal, claimed.agency)
     with begin_read(context.engine) as connection:
         agencies.verified(connection, claimed.agency, context.now, signed.verify)
-    done = context.writer.submit(lambda txn: _second(txn, signed, claimed))
+    # Its id is inside what was signed; the whole of that is what a repeat must equal.
+    hashed = context.cards.request_hash(signed.digest)
+    request = Request(principal.spiffe_id, SECOND_METHOD, claimed.request_id, hashed)
+    done = context.writer.submit(lambda txn: _second(txn, signed, claimed, request))
     context.wake()
     receipt = None if done.value is None else done.receipts[done.value]
     return Seconded(receipt)
 
 
-def _second(txn: WriterTransaction, signed: SignedSecond, claimed: Second) -> int | None:
+def _second(
+    txn: WriterTransaction, signed: SignedSecond, claimed: Second, request: Request
+) -> int | None:
     """The index of CONFIRM for the releasing agency, None for any other."""
     her = subjects_of.find(txn.connection, claimed.agency, claimed.subject_ref)
     about = _FIND.first(txn.connection, wanted=claimed.record)
@@ -251,8 +258,15 @@ def _second(txn: WriterTransaction, signed: SignedSecond, claimed: Second) -> in
     is_releasing = claimed.agency == terms.releasing
     digest = signed.digest.hex()
     before = _SECONDED.first(txn.connection, wanted=claimed.record)
-    if before is None:
+    repeated = earlier(txn.connection, request) is not None
+    own_entry = is_releasing and before is not None and before.digest == digest
+    if not repeated and not own_entry:
+        # Asked also where somebody stands by it already, or nothing is left to confirm: another
+        # agency is not to learn that. Nor by what is remembered, which is every second.
         _require_fresh(claimed.at, txn.now)
+    if not repeated:
+        remember(txn, request, {})
+    if before is None:
         index = _stand_by(txn, signed, claimed, about.grant_id, digest)
     else:
         index = cast(int, before.leaf_index) if before.digest == digest else None
@@ -269,7 +283,7 @@ def _stand_by(
 ) -> int | None:
     """Append CONFIRM by the second person; None where nothing is left to confirm."""
     grant = grant_state.find(txn.connection, grant_id) if grant_id else None
-    if grant is None or grant_state.is_over(grant, txn.now) or grant.confirm_by is None:
+    if grant is None or _ended(grant, txn.now) or grant.confirm_by is None:
         return None
     fields: dict[str, Json] = {
         "by": "second",
@@ -290,16 +304,21 @@ def _stand_by(
         at=txn.now,
         leaf_index=index,
     )
-    events_out.confirmed(txn.connection, grant, txn.now)
+    events_out.confirmed(txn, grant, txn.now)
     return index
 
 
 def _refusal(txn: WriterTransaction, grant_id: str | None) -> SafehandError:
     """Why the releasing agency's second was of no use."""
     grant = grant_state.find(txn.connection, grant_id) if grant_id else None
-    if grant is None or grant_state.is_over(grant, txn.now):
+    if grant is None or _ended(grant, txn.now):
         return SafehandError(Reason.CONSENT_ENDED)
     return SafehandError(Reason.ALREADY_EXISTS, "it is confirmed already")
+
+
+def _ended(grant: Grant, now: int) -> bool:
+    """Whether it is over, or due to end: what a sweep would do has been decided already."""
+    return grant_state.is_over(grant, now) or grant_state.due_end(grant, now) is not None
 
 
 # --- shared --------------------------------------------------------------------------------------

@@ -40,8 +40,8 @@ from safehand_consent_service import (
     referred,
     tables,
 )
-from safehand_consent_service.context import Context, Request, earlier, remember
-from safehand_consent_service.gate import Call
+from safehand_consent_service.context import Context, Request, earlier_here, remember
+from safehand_consent_service.leaving import Call
 from safehand_consent_service.refused_looks import UNVERIFIED, RefusedLook
 
 About = Any
@@ -78,18 +78,28 @@ _SUBJECT: Final = Prepared(
     .where(_T.manifest_digest == bindparam("digest"))
 )
 _COUNT: Any = func.count()
-_RECENT: Final = Prepared(
-    select(_COUNT.label("count"), func.min(tables.look.c.at).label("oldest")).where(
-        tables.look.c.recipient == bindparam("reader"),
-        tables.look.c.manifest_digest == bindparam("digest"),
-        tables.look.c.at > bindparam("since"),
-    )
+_RECENT_COLUMNS: Final = (_COUNT.label("count"), func.min(tables.look.c.at).label("oldest"))
+_RECENT_WHERE: Final = (
+    tables.look.c.recipient == bindparam("reader"),
+    # Of the referral, whichever of its manifests was looked at: a new seal starts no new count.
+    tables.look.c.manifest_digest.in_(
+        select(_T.manifest_digest).where(_T.referral == bindparam("referral"))
+    ),
+    tables.look.c.at > bindparam("since"),
 )
+_RECENT: Final = Prepared(select(*_RECENT_COLUMNS).where(*_RECENT_WHERE))
 _LOOK: Final = Prepared(insert(tables.look))
-_SAME_REQUEST: Final = Prepared(
-    select(tables.look.c.leaf_index).where(tables.look.c.request == bindparam("digest"))
+_SAME: Final = tables.look.alias("same")
+_BEFORE: Final = Prepared(
+    # Idempotency rows are forgotten after days; a look never is, so its request names it for good.
+    select(
+        select(_SAME.c.leaf_index)
+        .where(_SAME.c.request == bindparam("request"))
+        .scalar_subquery()
+        .label("leaf_index"),
+        *_RECENT_COLUMNS,
+    ).where(*_RECENT_WHERE)
 )
-"""Idempotency rows are forgotten after days; a look never is, so its request names it for good."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,11 +141,12 @@ def release(
             inner = _unwrap(context, connection, about, asked)
     with _noting_refusals(context, asked, about):
         done = context.writer.submit(lambda txn: _disclose(context, txn, asked, about))
-    context.wake()
+    context.wake_behind(done)
     released = Released(inner, done.receipts[done.value])
-    passage = context.gates.enter(about.grant_id, call, about.category)
+    # On PostgreSQL another process may write the ledger by then, whose gates know nothing of this.
+    until = context.writer.leaves_by(done)
+    passage = context.gates.enter(about.grant_id, call, about.category, until)
     failpoints.hit("consent.release.before_answer")
-    # On PostgreSQL another process may write the ledger by now, whose gates know nothing of this.
     context.writer.require_leaving_in_time(done)
     context.gates.hand_over(passage, lambda: context.hooks.tell_release_handed(about.grant_id))
     return released
@@ -210,22 +221,29 @@ def _require_signed_wrap(about: About, inner: bytes) -> None:
 def _disclose(context: Context, txn: WriterTransaction, asked: _Asked, about: About) -> int:
     """Append DISCLOSE, or cite the one of this very request; everything that can change is asked
     again here, at this point of the order."""
-    before = earlier(txn.connection, asked.repeat)
-    grant = grant_state.find(txn.connection, about.grant_id)
+    before = earlier_here(txn, asked.repeat)
+    grant = grant_state.find(txn.hot, about.grant_id)
     suspect = context.writer.clock_suspect
     decision.require(decision.of_consent(grant, about.category, txn.now, clock_suspect=suspect))
-    on_file = referred.answers_to(txn.connection, about.manifest_digest)
+    on_file = referred.answers_to(txn.hot, about.manifest_digest)
     decision.require(decision.of_referral(about, on_file, txn.now))
     assert grant is not None  # noqa: S101  of_consent says so
     digest = asked.signed.digest.hex()
-    if before is None and (same := _SAME_REQUEST.first(txn.connection, digest=digest)):
-        before = {"index": same.leaf_index}
+    looks = _BEFORE.first(
+        txn.hot,
+        request=digest,
+        reader=about.recipient,
+        referral=about.referral,
+        since=txn.now - LOOKS_WINDOW_S,
+    )
+    if before is None and looks.leaf_index is not None:
+        before = {"index": looks.leaf_index}
     if before is not None:
         index = before["index"]
         assert isinstance(index, int)  # noqa: S101  remembered below
         txn.cite(index)
         return index
-    require_quota(txn.connection, about, txn.now)
+    _require_few(looks, txn.now)
     index = grant_leaves.append(
         txn,
         grant,
@@ -242,7 +260,7 @@ def _disclose(context: Context, txn: WriterTransaction, asked: _Asked, about: Ab
         },
     )
     _LOOK.run(
-        txn.connection,
+        txn.hot,
         leaf_index=index,
         grant_id=about.grant_id,
         manifest_digest=about.manifest_digest,
@@ -253,7 +271,7 @@ def _disclose(context: Context, txn: WriterTransaction, asked: _Asked, about: Ab
         request=digest,
         at=txn.now,
     )
-    events_out.disclosed(txn.connection, about.referral, about.sender, txn.now)
+    events_out.disclosed(txn, about.referral, about.sender, txn.now)
     remember(txn, asked.repeat, {"index": index})
     return index
 
@@ -263,9 +281,13 @@ def require_quota(connection: Connection, about: About, now: int) -> None:
     recent = _RECENT.first(
         connection,
         reader=about.recipient,
-        digest=about.manifest_digest,
+        referral=about.referral,
         since=now - LOOKS_WINDOW_S,
     )
+    _require_few(recent, now)
+
+
+def _require_few(recent: Any, now: int) -> None:
     if recent.count >= LOOKS:
         wait = recent.oldest + LOOKS_WINDOW_S - now
         raise SafehandError(Reason.QUOTA_EXCEEDED, retry_after_s=float(wait))

@@ -3,7 +3,7 @@
 Only the releasing agency, which signs that she said the word; only a weak stop; only inside its
 window. Her own stop is undone by nobody else. Every refusal is one and the same, after the same
 work: an agency does not learn whether there is such a grant, who stopped it, or whether she has a
-word. She is shown each try, refused ones too.
+word. She is shown each try, refused ones too; beyond ``stop_quotas.SHOWN`` a day their number.
 """
 
 from __future__ import annotations
@@ -139,11 +139,10 @@ def _releasing_row(row: Grant | None, agency: str) -> Grant | None:
 def _note(txn: WriterTransaction, said: Resume, row: Grant | None, index: int | None) -> None:
     """What she is shown of it: who the two were, and whether it was refused."""
     subject_id = row.subject_id if row else None
-    if subject_id is not None and index is None:
-        shown = stop_quotas.is_shown(txn.connection, subject_id, said.agency, None, txn.now)
-        subject_id = subject_id if shown else None
+    if index is None:
+        subject_id = stop_quotas.shown_to(txn.connection, subject_id, said.agency, None, txn.now)
     stop_notes.write(
-        txn.connection,
+        txn,
         stop_notes.Note(
             subject_id=subject_id,
             action=stop_notes.RESUME,
@@ -155,5 +154,4 @@ def _note(txn: WriterTransaction, said: Resume, row: Grant | None, index: int | 
             second_ref=said.second_ref,
             refused=index is None,
         ),
-        txn.now,
     )

@@ -12,7 +12,7 @@ from safehand_rpc import call
 from safehand_consent_service import explain, wire
 from safehand_consent_service.context import Context
 from safehand_consent_service.decision import Finding, Name, Outcome
-from safehand_consent_service.rule_words import TO_AGENCY, TO_HER, Words
+from safehand_consent_service.rule_words import TO_AGENCY, TO_HER, TO_SENDER, Words
 
 _OUTCOMES: Final = {
     Outcome.HOLDS: explain_pb2.RULE_OUTCOME_HOLDS,
@@ -42,10 +42,11 @@ class ExplainMethods:
             found = explain.sending(
                 self._context, caller, wanted.grant, wanted.purpose, tuple(wanted.categories)
             )
+        words = TO_SENDER if found.of_other else TO_AGENCY
         return explain_pb2.ExplainResponse(
             allowed=found.allowed,
             reason=wire.reason(found.reason),
-            findings=[_finding(one, TO_AGENCY) for one in found.findings],
+            findings=[_finding(one, words) for one in found.findings],
         )
 
     def ExplainSharing(  # noqa: N802

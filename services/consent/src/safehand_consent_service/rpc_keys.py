@@ -5,6 +5,7 @@ from __future__ import annotations
 import grpc
 from google.protobuf.message import Message
 from safehand.consent.v1 import keys_pb2, keys_pb2_grpc
+from safehand_formats.succession import SignedSuccession
 from safehand_rpc import call
 from safehand_store.engine import begin_read
 
@@ -42,6 +43,7 @@ class KeyServicer(keys_pb2_grpc.KeyServiceServicer):
             request.old_fingerprint,
             request.identity_key,
             request.overlap.seconds if named else agencies.OVERLAP_S,
+            _signed(request),
         )
         fingerprint, ends_at = operations.rotate_agency_key(
             self._context, wanted, self._repeat(request)
@@ -57,6 +59,13 @@ class KeyServicer(keys_pb2_grpc.KeyServiceServicer):
             self._context, request.agency, request.fingerprint, self._repeat(request)
         )
         return keys_pb2.RevokeAgencyKeyResponse(keys_left=left)
+
+    def ListAgencyKeys(  # noqa: N802
+        self, request: keys_pb2.ListAgencyKeysRequest, context: grpc.ServicerContext
+    ) -> keys_pb2.ListAgencyKeysResponse:
+        with begin_read(self._context.engine) as connection:
+            found = agencies.history(connection, request.agency)
+        return keys_pb2.ListAgencyKeysResponse(keys=[_agency_key(key) for key in found])
 
     def GetKeyUse(  # noqa: N802
         self, request: keys_pb2.GetKeyUseRequest, context: grpc.ServicerContext
@@ -74,6 +83,26 @@ class KeyServicer(keys_pb2_grpc.KeyServiceServicer):
     def _repeat(self, request: Message) -> Request:
         caller = call.current().principal.spiffe_id
         return request_of(self._context.cards, caller, request)
+
+
+def _signed(request: keys_pb2.RotateAgencyKeyRequest) -> SignedSuccession | None:
+    if not request.HasField("succession"):
+        return None
+    said = request.succession
+    return SignedSuccession(said.succession, said.signature_old, said.signature_new)
+
+
+def _agency_key(key: agencies.IdentityKey) -> keys_pb2.AgencyKey:
+    out = keys_pb2.AgencyKey(identity_key=key.public, not_before=wire.timestamp(key.not_before))
+    if key.not_after is not None:
+        out.not_after.CopyFrom(wire.timestamp(key.not_after))
+    if key.revoked_at is not None:
+        out.revoked_at.CopyFrom(wire.timestamp(key.revoked_at))
+    if key.signed is not None:
+        out.succession.succession = key.signed.succession_bytes
+        out.succession.signature_old = key.signed.signature_old
+        out.succession.signature_new = key.signed.signature_new
+    return out
 
 
 def _token_key(key: TokenKey) -> keys_pb2.TokenKey:

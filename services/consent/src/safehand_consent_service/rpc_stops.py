@@ -136,6 +136,7 @@ def _note(line: stop_notes.Line) -> pb.StopNote:
         representative=line.representative_id,
         relation=line.relation,
         refused=line.refused,
+        more=line.more,
         grants=[
             pb.StopNoteGrant(
                 grant=one.grant_id,

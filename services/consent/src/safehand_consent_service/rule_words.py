@@ -47,8 +47,9 @@ TO_AGENCY: Final[dict[Name, Words]] = {
         "sharing under this consent has ended; do not ask her why, and do not press her to resume",
     ),
     Name.LOOKS_LEFT: Words(
-        "there were not too many looks in the last hour",
-        "there were too many looks in the last hour; use what you opened, and wait",
+        "there were not too many looks, in the last hour and under this consent",
+        "there were too many looks, in the last hour or under this consent; use what you opened, "
+        "and wait, or ask for a new consent",
     ),
     Name.GRANT_THERE: Words(
         "there is a consent under which you may send",
@@ -70,7 +71,32 @@ TO_AGENCY: Final[dict[Name, Words]] = {
         "nobody else has to confirm it first",
         "somebody has to confirm it first: she, a second worker, or her guardian",
     ),
+    Name.ROOM_LEFT: Words(
+        "there is room for another referral under this consent",
+        "there are too many referrals under this consent; ask her for a new one",
+    ),
 }
+
+TO_SENDER: Final[dict[Name, Words]] = TO_AGENCY | {
+    Name.NEWEST_SEAL: Words(
+        "the parts are the newest that you sealed",
+        "you sealed the referral again; the recipient has to fetch it and open the new parts",
+    ),
+    Name.REFERRAL_IN_TIME: Words(
+        "the referral's own time is not over",
+        "the referral's own time is over; you can make a new one under a live consent",
+    ),
+    Name.ACCEPTED: Words(
+        "the part is the card, or the recipient's signed acceptance is on file",
+        "identity opens only after the recipient's signed acceptance; they have to accept first",
+    ),
+    Name.LOOKS_LEFT: Words(
+        "the recipient did not look too often, in the last hour and under this consent",
+        "the recipient looked too often, in the last hour or under this consent; they have to "
+        "wait, or need a new consent",
+    ),
+}
+"""To the sender, about an act of its recipient: it opens nothing itself."""
 
 TO_HER: Final[dict[Name, Words]] = {
     Name.INSIDE_GRANT: Words(
@@ -93,5 +119,10 @@ TO_HER: Final[dict[Name, Words]] = {
         "nobody has to confirm it first",
         "a worker wrote this down for you; they cannot open this kind before you or a second "
         "person confirms it",
+    ),
+    Name.CLOCK_RIGHT: Words(
+        "the service trusts its clock",
+        "the service does not trust its clock, so they cannot open it until somebody has checked "
+        "it; you can still stop it",
     ),
 }

@@ -17,12 +17,12 @@ from safehand_ledger.transaction import WriterTransaction
 from safehand_ledger.writer import LedgerWriter
 from safehand_store.engine import begin_read
 from safehand_store.prepared import Prepared
-from sqlalchemy import Connection, Engine, bindparam, delete, insert, select
+from sqlalchemy import Connection, Engine, and_, bindparam, delete, insert, select
 
 from safehand_consent_service import throttle
 from safehand_consent_service.cards import Cards
+from safehand_consent_service.tables import grant, subject
 from safehand_consent_service.tables import session as session_table
-from safehand_consent_service.tables import subject
 
 R = TypeVar("R")
 
@@ -33,11 +33,23 @@ decide, short enough for a phone that others hold. It is never extended, so read
 write and the end that she is told is the end."""
 
 
-_LIVE: Final = Prepared(
-    select(session_table.c.subject_id).where(
-        session_table.c.session_hash == bindparam("hash"),
-        session_table.c.expires_at > bindparam("now"),
+_IS_LIVE: Final = (
+    session_table.c.session_hash == bindparam("hash"),
+    session_table.c.expires_at > bindparam("now"),
+)
+_LIVE: Final = Prepared(select(session_table.c.subject_id).where(*_IS_LIVE))
+
+
+_OWNER: Final = Prepared(
+    select(session_table.c.subject_id, grant.c.grant_id)
+    .outerjoin(
+        grant,
+        and_(
+            grant.c.grant_id == bindparam("wanted"),
+            grant.c.subject_id == session_table.c.subject_id,
+        ),
     )
+    .where(*_IS_LIVE)
 )
 
 
@@ -118,6 +130,20 @@ def require(connection: Connection, secret: bytes, now: int) -> str:
     row = _LIVE.first(connection, hash=_hash(secret), now=now)
     if row is None:
         raise SafehandError(Reason.SESSION_INVALID)
+    subject_id: str = row.subject_id
+    return subject_id
+
+
+def require_owner(connection: Connection, secret: bytes, grant_id: str, now: int) -> str:
+    """As ``require``, for a session of her whose grant it is, in one statement.
+
+    Raises SESSION_INVALID; NOT_FOUND for anybody else's grant, as for none at all.
+    """
+    row = _OWNER.first(connection, hash=_hash(secret), wanted=grant_id, now=now)
+    if row is None:
+        raise SafehandError(Reason.SESSION_INVALID)
+    if row.grant_id is None:
+        raise SafehandError(Reason.NOT_FOUND)
     subject_id: str = row.subject_id
     return subject_id
 

@@ -65,6 +65,7 @@ class ConsentSettings(ServiceSettings):
             self.database_url,
             self.database_password_file,
             prefix=self.env_prefix(),
+            profile=self.profile,
             remote_apply=self.require_standby,
         )
 

@@ -16,8 +16,9 @@ from safehand_ledger import receipt, stored
 from safehand_ledger.receipt import Receipt
 from safehand_ledger.transaction import WriterTransaction
 from safehand_store.engine import begin_read
+from safehand_store.later import ManyRows
 from safehand_store.prepared import Prepared
-from sqlalchemy import bindparam, insert, select
+from sqlalchemy import bindparam, select
 
 from safehand_consent_service.context import Context
 from safehand_consent_service.tables_slips import slip_code
@@ -25,7 +26,7 @@ from safehand_consent_service.tables_slips import slip_code
 MOST: Final = 4
 """Entries of one answer. Two that share a code are one chance in two million with a million."""
 
-_NOTE: Final = Prepared(insert(slip_code))
+_ROWS: Final = ManyRows(slip_code, ("leaf_index", "code"))
 _FIND: Final = Prepared(
     select(slip_code.c.leaf_index)
     .where(slip_code.c.code == bindparam("wanted"))
@@ -38,7 +39,7 @@ def note(txn: WriterTransaction, index: int, kind: Kind) -> None:
     """Write down the code of an entry that this transaction has just appended, if it has a slip."""
     if kind in KINDS:
         code = checkcode.of_leaf_hash(txn.leaf_hash(index))
-        _NOTE.run(txn.connection, leaf_index=index, code=code)
+        txn.later.add(_ROWS, index, code)
 
 
 def find(context: Context, text: str) -> list[Receipt]:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from safehand_core.canonical import Json
+from safehand_core.errors import SafehandError
+from safehand_core.reasons import Reason
 from safehand_formats.kinds import Kind
 from safehand_ledger.transaction import WriterTransaction
 from safehand_store.prepared import Prepared
@@ -27,8 +29,10 @@ STAFF: Final = "staff"
 
 _WANTED: Final = update(consent_grant).where(consent_grant.c.grant_id == bindparam("wanted"))
 _STOP: Final = Prepared(
-    _WANTED.values(
+    # ``counter``: the row is still the one whose STOP is numbered so.
+    _WANTED.where(consent_grant.c.next_stop == bindparam("counter")).values(
         state=STOPPED,
+        next_stop=consent_grant.c.next_stop + 1,
         stopped_at=bindparam("now"),
         final_at=bindparam("until"),
         stop_index=bindparam("index"),
@@ -90,18 +94,21 @@ def stop(
         fields |= heard.body()
     if why is not None:
         fields["why"] = why
-    index = grant_leaves.append(txn, row, Kind.STOP, fields)
-    _STOP.run(
-        txn.connection,
+    index = grant_leaves.append(txn, row, Kind.STOP, fields, row.next_stop)
+    changed = _STOP.run(
+        txn.hot,
         wanted=row.grant_id,
+        counter=row.next_stop,
         now=txn.now,
         until=final_at,
         index=index,
         by=by,
         why=why,
     )
+    if changed != 1:
+        raise SafehandError(Reason.INTERNAL, "the grant's row is not what it was")
     if row.state == ACTIVE:
-        events_out.ended(txn.connection, row, txn.now)
+        events_out.ended(txn, row, txn.now)
     return row._replace(
         state=STOPPED,
         stopped_at=txn.now,
@@ -109,6 +116,7 @@ def stop(
         stop_index=index,
         stop_by=by,
         stop_why=why,
+        next_stop=row.next_stop + 1,
     )
 
 
@@ -117,8 +125,8 @@ def resume(
 ) -> tuple[Grant, int]:
     """Append RESUME to a stopped grant; the grant as it is then, and the leaf's index."""
     index = grant_leaves.append(txn, row, Kind.RESUME, {"by": by, **(staff or {})})
-    _RESUME.run(txn.connection, wanted=row.grant_id)
-    events_out.resumed(txn.connection, row, txn.now)
+    _RESUME.run(txn.hot, wanted=row.grant_id)
+    events_out.resumed(txn, row, txn.now)
     now_live = row._replace(
         state=ACTIVE,
         stopped_at=None,

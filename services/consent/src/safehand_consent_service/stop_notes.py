@@ -10,8 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from safehand_ledger.transaction import WriterTransaction
+from safehand_store.later import ManyRows
 from safehand_store.prepared import Prepared
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, delete, func, insert, select, update
 
 from safehand_consent_service.stop_leaves import SELF
 from safehand_consent_service.tables import agency as agency_table
@@ -25,9 +27,11 @@ HER_SOURCE: Final = "self"
 STAFF_SOURCE: Final = "staff"
 
 _N: Final = stop_note.c
-_COLUMNS: Final = [column.name for column in stop_note.columns if column.name != "note_id"]
+_COLUMNS: Final = [
+    column.name for column in stop_note.columns if column.name not in ("note_id", "more")
+]
 _INSERT: Final = Prepared(insert(stop_note).returning(stop_note.c.note_id), columns=_COLUMNS)
-_INSERT_GRANT: Final = Prepared(insert(stop_note_grant))
+_ROWS: Final = ManyRows(stop_note_grant, ("note_id", "grant_id", "leaf_index", "source", "at"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +78,15 @@ class Line:
     representative_id: str
     relation: str
     refused: bool
+    more: int
     about: list[About] = field(default_factory=list)
 
 
-def write(connection: Connection, note: Note, at: int) -> None:
+def write(txn: WriterTransaction, note: Note) -> None:
     """Keep ``note``, in the transaction that did what it says."""
+    at = txn.now
     note_id = _INSERT.scalar(
-        connection,
+        txn.hot,
         subject_id=note.subject_id,
         at=at,
         action=note.action,
@@ -95,28 +101,33 @@ def write(connection: Connection, note: Note, at: int) -> None:
         named=note.named,
     )
     for one in note.about:
-        _INSERT_GRANT.run(
-            connection,
-            note_id=note_id,
-            grant_id=one.grant_id,
-            leaf_index=one.leaf_index,
-            source=note.source,
-            at=at,
-        )
+        txn.later.add(_ROWS, note_id, one.grant_id, one.leaf_index, note.source, at)
 
 
 def write_hers(
-    connection: Connection,
+    txn: WriterTransaction,
     subject_id: str,
     action: str,
     grant_id: str,
     index: int,
-    at: int,
     why: str | None = None,
 ) -> None:
     """The note of her own stop or resume, which wrote the leaf at ``index``."""
     about = [About(grant_id, index)]
-    write(connection, Note(subject_id, action, SELF, HER_SOURCE, about, why=why), at)
+    write(txn, Note(subject_id, action, SELF, HER_SOURCE, about, why=why))
+
+
+def add_to_newest(
+    connection: Connection, subject_id: str, agency: str | None, representative_id: str | None
+) -> None:
+    """Count one more on the newest note that she has of this agency, or (None) representative."""
+    of = _N.agency == agency if agency is not None else _N.representative_id == representative_id
+    newest = select(func.max(_N.note_id)).where(_N.subject_id == subject_id, of)
+    connection.execute(
+        update(stop_note)
+        .where(_N.note_id == newest.scalar_subquery())
+        .values(more=stop_note.c.more + 1)
+    )
 
 
 def page(connection: Connection, subject_id: str, behind: int | None, limit: int) -> list[Line]:
@@ -163,13 +174,17 @@ def _line(row: Any) -> Line:
         representative_id=row.representative_id or "",
         relation=row.relation or "",
         refused=bool(row.refused),
+        more=row.more,
     )
 
 
 def prune(connection: Connection, now: int) -> int:
     """Forget notes about nobody; returns how many."""
-    gone = delete(stop_note).where(_N.subject_id.is_(None), _N.at <= now - KEEP_UNKNOWN_S)
-    return connection.execute(gone).rowcount
+    old = (_N.subject_id.is_(None), _N.at <= now - KEEP_UNKNOWN_S)
+    # One that she was told of by number alone may name a grant.
+    of = stop_note_grant.c.note_id.in_(select(_N.note_id).where(*old))
+    connection.execute(delete(stop_note_grant).where(of))
+    return connection.execute(delete(stop_note).where(*old)).rowcount
 
 
-__all__ = ["About", "Line", "Note", "page", "prune", "write", "write_hers"]
+__all__ = ["About", "Line", "Note", "add_to_newest", "page", "prune", "write", "write_hers"]

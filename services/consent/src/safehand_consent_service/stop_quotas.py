@@ -6,8 +6,10 @@ its source did not stop within the day is stopped. So nobody's flood keeps anybo
 out. Her own stops are counted nowhere.
 
 Through one way of naming her an agency makes at most ``WISHES`` stops of one grant a day, and
-there are three ways (its reference, her card, the grant); a representative has one. Each of them
-needs a resume before it, by her or by staff, and staff resume one grant ``STAFF_RESUMES`` times.
+there are three ways of its own (its reference, her card, the grant). A code is one way more,
+counted for everybody together who shows it: an agency that holds codes of hers has as many more
+ways as codes, and she takes back a code at once. Each stop needs a resume before it, by her or by
+staff, and staff resume one grant ``STAFF_RESUMES`` times.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from typing import Final
 
 from sqlalchemy import ColumnElement, Connection, func, select
 
+from safehand_consent_service import stop_notes
 from safehand_consent_service.stop_notes import STAFF_SOURCE
 from safehand_consent_service.tables_stops import stop_note, stop_note_grant
 
@@ -24,14 +27,19 @@ WISHES: Final = 3
 """Wishes of one agency that name the same, in a day: a call, a second one, and a correction."""
 WISHES_OF_AGENCY: Final = 500
 """Wishes of one agency in a day, whomever they name: a large hotline's, several times over."""
-WRONG_CODES: Final = 2000
-"""Wrong codes at the portal in a day that leave a row. More are answered alike and leave none: a
-right code is not held up by them, and 10^11 codes are not found by trying."""
+CODES_AT_PORTAL: Final = 5000
+"""Codes at the portal in a day, right and wrong: far above what representatives of a whole country
+say. Beyond it every code is refused alike and leaves no row, and a right one still stops what it
+did not stop within the day. Right ones count too, or the count would tell them apart."""
 SHOWN: Final = 20
-"""Notes of one source in a day that she is shown although they changed nothing."""
+"""Notes of one source in a day that she is shown one by one although they changed nothing; of more
+she is shown how many."""
 STAFF_RESUMES: Final = 20
 """Times that staff may resume one grant, after which only she can: her receipt has to fit an
 answer (``grant_leaves.MOST``)."""
+
+_NOBODY: Final = ""
+"""No subject has this id: a note about nobody takes the same statements."""
 
 _N: Final = stop_note.c
 _G: Final = stop_note_grant.c
@@ -40,16 +48,11 @@ _G: Final = stop_note_grant.c
 def over(connection: Connection, agency: str | None, named: bytes, now: int) -> int | None:
     """Seconds until a wish that names this is taken down again; None: now."""
     waits = [_wait(connection, _N.named == named, WISHES, now)]
-    if agency is not None:
-        counted = (_N.agency == agency) & _N.named.is_not(None)
-        waits.append(_wait(connection, counted, WISHES_OF_AGENCY, now))
+    # ``named`` is set: the portal's are codes, and none of her own stops.
+    counted = (_N.agency == agency) & _N.named.is_not(None)
+    most = CODES_AT_PORTAL if agency is None else WISHES_OF_AGENCY
+    waits.append(_wait(connection, counted, most, now))
     return max((wait for wait in waits if wait is not None), default=None)
-
-
-def too_many_wrong_codes(connection: Connection, now: int) -> bool:
-    """Whether wrong codes at the portal have left all the rows that they may."""
-    wrong = _N.agency.is_(None) & _N.subject_id.is_(None) & _N.named.is_not(None)
-    return _wait(connection, wrong, WRONG_CODES, now) is not None
 
 
 def is_first(connection: Connection, grant_id: str, source: str, now: int) -> bool:
@@ -63,16 +66,24 @@ def is_first(connection: Connection, grant_id: str, source: str, now: int) -> bo
     return found is None
 
 
-def is_shown(
+def shown_to(
     connection: Connection,
-    subject_id: str,
+    subject_id: str | None,
     agency: str | None,
     representative_id: str | None,
     now: int,
-) -> bool:
-    """Whether she is shown one more note of this agency or representative that changed nothing."""
+) -> str | None:
+    """Who is shown one more note of this agency or representative that changed nothing: she, or
+    nobody where she has enough of them; then it is one more on the newest that she has.
+
+    The same two statements whoever it is about, and about nobody (None) too.
+    """
     of = _N.agency == agency if agency is not None else _N.representative_id == representative_id
-    return _wait(connection, (_N.subject_id == subject_id) & of, SHOWN, now) is None
+    hers = _N.subject_id == (subject_id or _NOBODY)
+    enough = _wait(connection, hers & of, SHOWN, now) is not None
+    hidden = subject_id if enough and subject_id else _NOBODY
+    stop_notes.add_to_newest(connection, hidden, agency, representative_id)
+    return None if enough else subject_id
 
 
 def staff_may_resume(connection: Connection, grant_id: str) -> bool:

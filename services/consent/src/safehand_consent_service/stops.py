@@ -16,13 +16,13 @@ from safehand_core.reasons import Reason
 from safehand_formats.kinds import Kind
 from safehand_ledger.receipt import Receipt
 from safehand_ledger.transaction import WriterTransaction
-from safehand_store.engine import begin_read
+from safehand_store.engine import begin_read, glance
 
 from safehand_consent_service import grant_state, sessions, stop_leaves, stop_notes
-from safehand_consent_service.context import Context, Request, earlier, remember, request_of
+from safehand_consent_service.context import Context, Request, earlier_here, remember, request_of
 from safehand_consent_service.gate import Raised
 from safehand_consent_service.grant_row import Grant
-from safehand_consent_service.invalidate import invalidate
+from safehand_consent_service.invalidate import NO_WINDOW_S, invalidate
 from safehand_consent_service.tables import REVOKED, STOPPED
 
 WINDOW_S: Final = 24 * 3600
@@ -49,22 +49,27 @@ class Resumed:
 
 
 def stop(
-    context: Context, message: pb.StopGrantRequest, *, why: str | None = grant_state.COERCION
+    context: Context,
+    message: pb.StopGrantRequest,
+    *,
+    why: str | None = grant_state.COERCION,
+    asked: Request | None = None,
 ) -> Stopped:
     """Stop one of her grants, as far as ``message`` says; ``why`` it was no consent, where it says
-    that (``invalidate``).
+    that (``invalidate``). ``asked``: what she sent, where that was another message than this; it is
+    known then that she is signed in and the grant is hers.
 
     A stop of a grant that she stopped answers the first STOP; one that somebody else stopped for
     her gets a STOP of her own, with her own window. Raises SESSION_INVALID, NOT_FOUND, or
     CONSENT_ENDED when the grant's time was over before anybody stopped it.
     """
-    request = _hers(context, message)
+    request = asked or _hers(context, message)
     grant_id = message.grant
     destroy_now = message.mode == pb.STOP_MODE_DESTROY_NOW
 
     def operation(txn: WriterTransaction) -> tuple[Grant, int, int]:
         row = _row(txn, grant_id)
-        found = earlier(txn.connection, request)
+        found = earlier_here(txn, request)
         if found is None:
             if message.mode == pb.STOP_MODE_INVALIDATE:
                 row = invalidate(txn, context.keks, row, why=why)
@@ -89,7 +94,7 @@ def stop(
         raised.drop()  # a repeat of a stop that she has undone since
     else:
         raised.keep(row.stop_index)
-    context.wake()
+    context.wake_behind(done)
     context.hooks.tell_stop_answered(grant_id)
     return Stopped(row, done.receipts[stop_index], done.receipts.get(revoke_index))
 
@@ -105,7 +110,7 @@ def resume(context: Context, message: pb.ResumeGrantRequest) -> Resumed:
 
     def operation(txn: WriterTransaction) -> tuple[Grant, int]:
         row = _row(txn, grant_id)
-        found = earlier(txn.connection, request)
+        found = earlier_here(txn, request)
         if found is None:
             row, found = _resume(txn, row)
             remember(txn, request, found)
@@ -122,9 +127,8 @@ def resume(context: Context, message: pb.ResumeGrantRequest) -> Resumed:
 
 def _hers(context: Context, message: pb.StopGrantRequest | pb.ResumeGrantRequest) -> Request:
     """Who asks, once it is known that she is signed in and the grant is hers."""
-    with begin_read(context.engine) as connection:
-        subject_id = sessions.require(connection, message.session, context.now)
-        grant_state.require_hers(connection, message.grant, subject_id)
+    with glance(context.engine) as connection:
+        subject_id = sessions.require_owner(connection, message.session, message.grant, context.now)
     return request_of(context.cards, context.cards.caller(subject_id), message)
 
 
@@ -132,14 +136,11 @@ def _stop(
     txn: WriterTransaction, context: Context, row: Grant, *, destroy_now: bool
 ) -> tuple[Grant, dict[str, Json]]:
     if grant_state.is_live(row, txn.now) or stop_leaves.is_weakly_stopped(row, txn.now):
-        row = stop_leaves.stop(txn, row, by=stop_leaves.SELF, window_s=WINDOW_S)
+        # The entry says what is so: what is destroyed now has no window.
+        window_s = NO_WINDOW_S if destroy_now else WINDOW_S
+        row = stop_leaves.stop(txn, row, by=stop_leaves.SELF, window_s=window_s)
         stop_notes.write_hers(
-            txn.connection,
-            row.subject_id,
-            stop_notes.STOP,
-            row.grant_id,
-            cast(int, row.stop_index),
-            txn.now,
+            txn, row.subject_id, stop_notes.STOP, row.grant_id, cast(int, row.stop_index)
         )
     if row.stop_index is None:
         raise SafehandError(Reason.CONSENT_ENDED)
@@ -170,14 +171,12 @@ def _resume(txn: WriterTransaction, row: Grant) -> tuple[Grant, dict[str, Json]]
     if txn.now >= row.final_at:
         raise SafehandError(Reason.WINDOW_CLOSED)
     row, index = stop_leaves.resume(txn, row, by=stop_leaves.SELF)
-    stop_notes.write_hers(
-        txn.connection, row.subject_id, stop_notes.RESUME, row.grant_id, index, txn.now
-    )
+    stop_notes.write_hers(txn, row.subject_id, stop_notes.RESUME, row.grant_id, index)
     return row, {"resume": index}
 
 
 def _row(txn: WriterTransaction, grant_id: str) -> Grant:
-    row = grant_state.find(txn.connection, grant_id)
+    row = grant_state.find(txn.hot, grant_id)
     if row is None:
         raise SafehandError(Reason.NOT_FOUND)
     return row

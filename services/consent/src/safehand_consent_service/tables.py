@@ -87,6 +87,12 @@ agency_key: Final = _table(
     _integer("not_before"),
     _integer("not_after", nullable=True),  # the end of the overlap; NULL for the newest
     _integer("revoked_at", nullable=True),  # nothing is believed under it from then on
+    _blob("follows", length=32, nullable=True),  # the key that signed for it; NULL: nobody did
+    _blob(
+        "succession", nullable=True
+    ),  # what that key signed, canonical JSON, with both signatures
+    _blob("signature_old", length=64, nullable=True),
+    _blob("signature_new", length=64, nullable=True),
 )
 """Every identity key that an agency ever had here; a key is one agency's for ever."""
 Index("agency_key_agency", agency_key.c.agency, agency_key.c.not_before)

@@ -56,6 +56,7 @@ stop_note: Final = new_table(
     whole("refused", server_default="0"),
     # Keyed hash of what a wish named, known or not; NULL for her own.
     blob("named", length=32, nullable=True),
+    whole("more", server_default="0"),  # further ones of its source that she is shown as a number
 )
 """Every stop, resume, and wish to have one, with who and when. One row each, whatever it did."""
 Index("stop_note_subject", stop_note.c.subject_id, stop_note.c.note_id)

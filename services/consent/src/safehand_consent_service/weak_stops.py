@@ -102,7 +102,9 @@ def record(context: Context, wish: Wish) -> int:
     """
     if wish.whom in (CARD_NUMBER, CODE):
         require_card(wish.value, wish.whom)
-    named = context.cards.named(wish.agency or "", wish.whom, wish.value)
+    # A code is one way of naming her, whoever shows it.
+    by = "" if wish.whom == CODE else wish.agency or ""
+    named = context.cards.named(by, wish.whom, wish.value)
     with begin_read(context.engine) as connection:
         if wish.agency is not None:
             agencies.require(connection, wish.agency)
@@ -111,9 +113,8 @@ def record(context: Context, wish: Wish) -> int:
         wait = stop_quotas.over(connection, wish.agency, named, context.now)
         if wait is not None:
             open_grants = _never_today(connection, open_grants, target, context.now)
-        idle = wish.heard is None and target.subject_id is None
-        if idle and stop_quotas.too_many_wrong_codes(connection, context.now):
-            return context.now
+            if earlier(connection, wish.request) is not None:
+                wait = None  # it was counted and answered: a repeat hears the same
     if wait is not None and not open_grants:
         raise _too_often(wait)
 
@@ -159,7 +160,7 @@ def _write(
     if wait is not None and not changed:
         raise _too_often(wait)
     stop_notes.write(
-        txn.connection,
+        txn,
         stop_notes.Note(
             subject_id=_shown_to(txn, wish, target, changed=changed),
             action=stop_notes.STOP,
@@ -175,7 +176,6 @@ def _write(
             # this one stopped anything.
             named=None if wait is not None else named,
         ),
-        txn.now,
     )
     if wait is None:
         remember(txn, wish.request, {"at": txn.now})
@@ -249,13 +249,15 @@ def _never_today(
 
 
 def _shown_to(txn: WriterTransaction, wish: Wish, target: _Target, *, changed: bool) -> str | None:
-    """Who is shown the note: she, unless it changed nothing and she has enough of its kind."""
-    if target.subject_id is None or changed:
+    """Who is shown the note: she, unless it changed nothing and she has enough of its kind.
+
+    What changed nothing is looked up alike whether it is about anybody.
+    """
+    if changed:
         return target.subject_id
-    shown = stop_quotas.is_shown(
+    return stop_quotas.shown_to(
         txn.connection, target.subject_id, wish.agency, target.representative_id, txn.now
     )
-    return target.subject_id if shown else None
 
 
 def _held(connection: Connection, grant_ids: list[str]) -> dict[str, int | None]:

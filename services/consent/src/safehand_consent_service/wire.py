@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -9,7 +10,6 @@ from safehand.common.v1 import reason_pb2
 from safehand.consent.v1 import consent_pb2, ledger_pb2
 from safehand_core import canonical
 from safehand_core.reasons import Reason
-from safehand_formats.bodies import encode_body
 from safehand_ledger.receipt import Receipt
 
 from safehand_consent_service import grant_state, tables
@@ -35,7 +35,7 @@ def receipt(made: Receipt) -> ledger_pb2.Receipt:
     message = ledger_pb2.Receipt(index=made.index, leaf=made.leaf, proof=made.proof)
     if made.opening is not None:
         message.salt = made.opening.salt
-        message.body = encode_body(made.opening.kind, made.opening.body)
+        message.body = made.body_bytes
     return message
 
 
@@ -75,8 +75,13 @@ def terms_to(row: Grant) -> consent_pb2.Terms:
 
 def categories(row: Grant) -> list[str]:
     """The categories of a grant's row, sorted."""
-    value = canonical.decode(row.categories.encode(), max_bytes=_LIST_BYTES)
-    return [str(item) for item in value] if isinstance(value, list) else []
+    return list(_listed(row.categories))
+
+
+@lru_cache(maxsize=grant_state.LISTS)
+def _listed(stored: str) -> tuple[str, ...]:
+    value = canonical.decode(stored.encode(), max_bytes=_LIST_BYTES)
+    return tuple(str(item) for item in value) if isinstance(value, list) else ()
 
 
 def grant_view(row: Grant, now: int) -> consent_pb2.GrantView:

@@ -175,7 +175,9 @@ def build(settings: NotifySettings, *, clock: Clock, entropy: Entropy) -> App:
 
 def open_database(settings: NotifySettings) -> Engine:
     """The service's database, at the newest revision of its schema."""
-    return migrate.open_service(settings.database, MIGRATIONS, METADATA)
+    return migrate.open_service(
+        settings.database, MIGRATIONS, METADATA, with_standby=settings.require_standby
+    )
 
 
 def _deliver(db: Connection, event: Event) -> None:

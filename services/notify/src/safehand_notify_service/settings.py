@@ -27,6 +27,8 @@ class NotifySettings(ServiceSettings):
     """``postgresql://role@host/database`` without a password; empty: SQLite in ``data_dir``."""
     database_password_file: Path | None = None
     """Holds the password of the role in ``database_url``; none where the server asks for none."""
+    require_standby: bool = False
+    """Refuse to write unless a synchronous standby applies every commit (PostgreSQL alone)."""
     listen: str = "127.0.0.1:0"
     """``host:port``; port 0 picks one and writes it to ``notify.port``."""
     tls_cert_file: Annotated[
@@ -69,6 +71,7 @@ class NotifySettings(ServiceSettings):
             self.database_password_file,
             prefix=self.env_prefix(),
             profile=self.profile,
+            remote_apply=self.require_standby,
         )
 
     @property

@@ -1,1 +1,1 @@
-"""Bugs that other systems of this field shipped, each with a test that would catch it here."""
+"""Real bugs of other consent and referral systems, tried on this one."""

@@ -1,7 +1,6 @@
 """Real bugs of consent and referral systems, one class after another, tried on this one.
 
-docs/threat-model.md lists all of them with their tests; those that others tests here catch already
-are not repeated.
+docs/threat-model.md lists them with these tests and with others that would catch them too.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from pathlib import Path
 import pytest
 from google.protobuf.descriptor import Descriptor
 from safehand.consent.v1 import consent_pb2 as pb
-from safehand.consent.v1 import consent_pb2_grpc
+from safehand.consent.v1 import consent_pb2_grpc, ledger_pb2, narrow_pb2
 from safehand.events.v1 import events_pb2
 from safehand.intake.v1.intake_pb2 import IntakeForm
 from safehand.notify.v1 import notify_pb2
@@ -21,15 +20,27 @@ from safehand.referral.v1 import directory_pb2, referral_pb2
 from safehand_cli.story import TEST_FORM
 from safehand_client import intake
 from safehand_consent_service.tables import subject
+from safehand_core import failpoints
 from safehand_core.reasons import Reason
 from safehand_core.words import CATEGORIES
+from safehand_formats import merkle
 from safehand_formats.bodies import decode_body
 from safehand_formats.kinds import Kind
 from safehand_formats.leaf import Leaf
 from safehand_store.engine import begin_read
 from sqlalchemy import select
 
-from tests.consent.release.world import DAY_S, DEFAULT_CATEGORIES, A, B, C, World, refused
+from tests.consent.release.world import (
+    DAY_S,
+    DEFAULT_CATEGORIES,
+    A,
+    B,
+    C,
+    World,
+    new_request_id,
+    refused,
+)
+from tests.referral.world import World as Referrals
 
 
 @pytest.fixture
@@ -40,7 +51,8 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 
 def test_class_1_a_decision_never_slips_to_the_datum_beside_it(world: World) -> None:
-    """A list of decisions was walked beside a list of records, and one was missing."""
+    """Class 1, decisions shifted against the data: a list of decisions was walked beside a list of
+    records, one of which had none."""
     sent = world.send(world.grant(world.session()))
     world.accept(sent)
     for asked, given in itertools.product(DEFAULT_CATEGORIES, repeat=2):
@@ -54,7 +66,8 @@ def test_class_1_a_decision_never_slips_to_the_datum_beside_it(world: World) -> 
 
 
 def test_class_2_what_is_kept_is_what_was_chosen_and_not_its_complement() -> None:
-    """A filter for sensitive labels kept the labelled record and dropped the others."""
+    """Class 2, an inverted filter: one for sensitive labels kept the labelled record and dropped
+    the others."""
     said = [field.name for field, _ in TEST_FORM.ListFields()]
     for size in range(4):
         for chosen in itertools.combinations(CATEGORIES, size):
@@ -74,7 +87,8 @@ def _messages() -> Iterator[Descriptor]:
 
 
 def test_class_3_no_caller_can_say_that_consent_does_not_matter() -> None:
-    """An interface took ``consent_overridden`` from anyone who could refer."""
+    """Class 3, an override that the caller supplies: an interface took ``consent_overridden`` from
+    anyone who could refer."""
     stems = ("overrid", "bypass", "force", "emergency", "break_glass", "skip", "ignore", "sudo")
     found = [
         f"{message.full_name}.{field.name}"
@@ -86,8 +100,75 @@ def test_class_3_no_caller_can_say_that_consent_does_not_matter() -> None:
     assert found == ["safehand.referral.v1.ImportPackageRequest.skip_bad"]
 
 
+def test_class_4_nobody_moves_a_state_that_is_not_theirs_or_not_there(world: World) -> None:
+    """Class 4, an unguarded transition: whoever knew an id could revoke, in whatever state."""
+    session, stranger = world.session(), world.session()
+    grant, ended = world.grant(session), world.grant(session)
+    sent = world.send(grant)
+    world.decline(sent)
+    world.stop_grant(session, ended, pb.STOP_MODE_DESTROY_NOW)
+    narrowing = narrow_pb2.NarrowGrantRequest(
+        request_id=new_request_id(), session=stranger, grant=grant, categories=["CARD"]
+    )
+    # Not theirs: another person, and each agency, the recipient among them.
+    for mode in (pb.STOP_MODE_STOP, pb.STOP_MODE_DESTROY_NOW, pb.STOP_MODE_INVALIDATE):
+        with refused(Reason.NOT_FOUND, by=world):
+            world.stop_grant(stranger, grant, mode)
+        request = pb.StopGrantRequest(
+            request_id=new_request_id(), session=session, grant=grant, mode=mode
+        )
+        for agency in (A, B, C):
+            with refused(Reason.NOT_ALLOWED, by=world):
+                world.agency(agency).StopGrant(request)
+    with refused(Reason.NOT_FOUND, by=world):
+        world.resume_grant(stranger, grant)
+    with refused(Reason.NOT_FOUND, by=world):
+        world.portal().NarrowGrant(narrowing)
+    with refused(Reason.NOT_ALLOWED, by=world):
+        world.record_answer(world.signed_answer(sent.sealed, by=C), C)
+    # Not there: what is on is not resumed, what ended does not move, what is closed stays closed.
+    with refused(Reason.STATE_CONFLICT, by=world):
+        world.resume_grant(session, grant)
+    with refused(Reason.CONSENT_ENDED, by=world):
+        world.resume_grant(session, ended)
+    narrowing.session, narrowing.grant = session, ended
+    with refused(Reason.CONSENT_ENDED, by=world):
+        world.portal().NarrowGrant(narrowing)
+    with refused(Reason.REFERRAL_CLOSED, by=world):
+        world.accept(sent)
+    views = world.portal().ListGrants(pb.ListGrantsRequest(session=session)).grants
+    assert {view.grant: view.state for view in views} == {
+        grant: pb.GRANT_STATE_ACTIVE,
+        ended: pb.GRANT_STATE_REVOKED,
+    }
+
+
+def test_class_5_every_head_stands_for_every_entry_before_it(world: World) -> None:
+    """Class 5, a hash without its predecessor: what was hashed left the previous hash out, so that
+    any entry could be replaced and the chain still looked whole."""
+    session = world.session()
+    for _ in range(3):
+        world.stop_grant(session, world.grant(session))
+    listed = world.ledger().ListLeaves(ledger_pb2.ListLeavesRequest()).leaves
+    leaves = [bytes(leaf) for leaf in listed]
+    assert len(leaves) == world.size > 6
+    root = merkle.root_from_leaves(leaves)
+    assert root == world.app.context.writer.head.root
+    for at in range(len(leaves)):
+        flipped = leaves[at][:-1] + bytes([leaves[at][-1] ^ 1])
+        for forged in (
+            [*leaves[:at], flipped, *leaves[at + 1 :]],
+            [*leaves[:at], *leaves[at + 1 :]],
+            [*leaves[:at], leaves[at], *leaves[at:]],
+            [*leaves[:at], *reversed(leaves[at : at + 2]), *leaves[at + 2 :]],
+        ):
+            # Everything behind it is the same, and no later head of the forgery is the real one.
+            assert forged == leaves or merkle.root_from_leaves(forged) != root
+
+
 def test_class_6_a_withdrawal_is_of_what_she_was_shown_then(world: World) -> None:
-    """A withdrawal was stored against the newest version of the text, which she never saw."""
+    """Class 6, a withdrawal pinned to the newest notice: it was stored against a text that she
+    never saw."""
     session = world.session()
     grant = world.grant(session, world.terms(notice_sha256="1" * 64))
     world.grant(session, world.terms(notice_sha256="2" * 64))
@@ -100,8 +181,40 @@ def test_class_6_a_withdrawal_is_of_what_she_was_shown_then(world: World) -> Non
     assert {view.grant: view.terms.notice_sha256 for view in views}[grant] == "1" * 64
 
 
+def test_class_7_a_consumer_that_fails_loses_no_stop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Class 7, a revocation lost on an exception: the consumer logged the error, returned nothing,
+    and the message was gone, while everything went on being shared."""
+    referrals = Referrals(tmp_path)
+    try:
+        referrals.set_up()
+        draft = referrals.create()
+        referrals.app.follower.catch_up()
+
+        def fail(name: str) -> None:
+            if name == "referral.follow.before_commit":
+                raise RuntimeError("anything at all")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(failpoints, "hit", fail)
+            referrals.consent.ended(draft.grant)
+            for _ in range(2):
+                with pytest.raises(Exception, match=r".*"):
+                    referrals.app.follower.catch_up()
+                with refused(Reason.UNAVAILABLE):
+                    referrals.fetch(draft)  # nobody knows what it does not know yet
+        referrals.app.follower.catch_up()
+        assert referrals.state(draft).sharing_stopped
+        with refused(Reason.CONSENT_ENDED):
+            referrals.fetch(draft)
+    finally:
+        referrals.stop()
+
+
 def test_class_8_what_was_stopped_never_looks_as_if_it_had_not_been(world: World) -> None:
-    """Revoking nulled the fields, so that it looked as if nobody had ever consented."""
+    """Class 8, a revocation that erases its own state: it nulled the fields, so that it looked as
+    if nobody had ever consented."""
     session = world.session()
     grant = world.grant(session)
     world.stop_grant(session, grant, pb.STOP_MODE_DESTROY_NOW)
@@ -118,8 +231,10 @@ def test_class_8_what_was_stopped_never_looks_as_if_it_had_not_been(world: World
 
 
 def test_class_9_an_expiry_is_told_to_everybody_once(world: World) -> None:
-    """An event for expiry was declared, documented, and never sent."""
+    """Class 9, an expiry that is declared and never emitted: its event was documented, and nothing
+    sent it."""
     grant = world.grant(world.session())
+    world.send(grant)
     stub = consent_pb2_grpc.ConsentServiceStub(world.channel("service", "notify"))
     before = stub.ListEvents(pb.ListEventsRequest(page_size=2000)).events
     world.clock.advance(90 * DAY_S)
@@ -136,7 +251,8 @@ def test_class_9_an_expiry_is_told_to_everybody_once(world: World) -> None:
 
 
 def test_class_12_no_identifier_of_hers_is_shared_between_agencies(world: World) -> None:
-    """Every agency got the same client number, and could join its list with the others'."""
+    """Class 12, one identifier for all agencies: each got the same client number, and could join
+    its list with the others'."""
     card = world.register_subject(A)
     world.register_subject(C, card)
     world.register_protocol(world.sign_protocol(world.protocol(C, B)), caller=C)

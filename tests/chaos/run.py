@@ -4,31 +4,35 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from tests.chaos import verdict
+from tests.chaos.ground import ground
 from tests.chaos.journal import Journal
 from tests.chaos.load import Actor
 from tests.chaos.trouble import Trouble
-from tests.fault.test_bus_chaos import Stage, stage
-from tests.harness.database import Database
+from tests.fault.stage import stage
+
+KILO: Final = 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What was asked, what was broken, what was kept: name to count."""
+    """What was asked, what was broken, what was told meanwhile, what was kept: name to count."""
 
     load: Mapping[str, int]
     trouble: Mapping[str, int]
+    told_while_full: Mapping[str, int]
     kept: Mapping[str, int]
 
 
 def run(
     root: Path,
     *,
+    engine: str,
     seconds: float,
     seed: int,
     actors: int = 4,
@@ -39,10 +43,16 @@ def run(
 
     Raises AssertionError for the first promise that was not kept.
     """
-    with stage(root, seed=seed) as scene:
+    with (
+        ground(engine) as under,
+        stage(
+            root, seed=seed, make_stores=under.make_stores, environment=under.environment
+        ) as scene,
+    ):
+        say(f"what can be full: {under.disk(scene.world).how}")
         journal, stopping = Journal(), threading.Event()
         cast = [Actor(scene.world, journal, stopping, seed * 100 + n) for n in range(actors)]
-        trouble = Trouble(scene.world, scene.proxy, seed, _server_of(scene))
+        trouble = Trouble(scene.world, scene.proxy, under, journal, seed)
         for actor in cast:
             actor.start()
         trouble.start()
@@ -55,8 +65,8 @@ def run(
             for failure in (trouble.failure, *(actor.failure for actor in cast)):
                 assert failure is None, repr(failure)
             say("the trouble is over; checking every promise")
-            kept: Counter[str] = verdict.check(scene, journal)
-            return Done(journal.counts, trouble.counts, kept)
+            kept = verdict.check(scene, journal)
+            return Done(journal.counts, trouble.counts, trouble.told_while_full, kept)
         finally:
             stopping.set()
             trouble.stop()
@@ -76,23 +86,18 @@ def _watch(
         if stopping.wait(min(every_s, left)):
             return
         counts = journal.counts
+        stops = sum(count for name, count in counts.items() if name.startswith("stop"))
+        troubles = sum(count for name, count in trouble.counts.items() if name[0] != " ")
         say(
-            f"  {time.monotonic() - began:>5.0f} s  {counts.get('grant', 0)} grants, "
-            f"{counts.get('open', 0)} looks, {counts.get('stop', 0)} stops, "
-            f"{counts.get('tried again', 0)} tries again, {sum(trouble.counts.values())} troubles"
+            f"  {time.monotonic() - began:>5.0f} s  {len(journal.stories)} consents, "
+            f"{counts.get('open', 0)} looks, {stops} stops, "
+            f"{counts.get('tried again', 0)} tries again, {troubles} troubles, {_memory_mb()} MB"
         )
 
 
-def _server_of(scene: Stage) -> Callable[[], None] | None:
-    """Kills the database server and starts it again, where there is one."""
-    stores: Mapping[str, Database] = scene.world.stores
-    clusters = {id(store.cluster): store.cluster for store in stores.values() if store.cluster}
-    if not clusters:
-        return None
-
-    def kill() -> None:
-        for cluster in clusters.values():
-            cluster.kill()
-            cluster.start()
-
-    return kill
+def _memory_mb() -> int:
+    """What this process holds, megabytes: the load must not grow with its time."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) // KILO
+    return 0

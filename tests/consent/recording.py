@@ -80,11 +80,12 @@ def signed_second(
     agency: str = "haven",
     ref: str = "her-at-haven",
     worker: str = OTHER,
+    request_id: str | None = None,
     at: int | None = None,
     key: Ed25519PrivateKey | None = None,
 ) -> SignedSecond:
     when = world.clock.wall() if at is None else at
-    second = Second(agency, worker, ref, digest, world.request_id(), when)
+    second = Second(agency, worker, ref, digest, request_id or world.request_id(), when)
     return SignedSecond.sign(second, key or world.keys[agency])
 
 

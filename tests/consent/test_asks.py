@@ -20,8 +20,10 @@ from tests.consent.asking import (
     ask,
     asks,
     given,
+    narrow,
     questions,
 )
+from tests.consent.helpers import stop_for_her
 from tests.consent.refusals import refused
 from tests.consent.world import DAY, NOTICE, World
 
@@ -201,9 +203,34 @@ def test_what_did_not_end_in_a_yes_is_asked_again_after_30_days_and_no_sooner(
     assert wait_of(world) is None
 
 
-def test_after_a_yes_it_may_be_asked_again(world: World, her: bytes) -> None:
+def test_while_a_yes_holds_it_may_be_asked_again(world: World, her: bytes) -> None:
     answer(world, her, ask(world).ask, YES)
     assert wait_of(world) is None
+
+
+@pytest.mark.parametrize("how", ["stopped", "destroyed", "stopped for her", "run out"])
+def test_a_yes_that_holds_no_more_is_none(world: World, her: bytes, how: str) -> None:
+    """Else who asks again at once makes her take back the same thing every day."""
+    grant = answer(world, her, ask(world).ask, YES).grant.grant
+    if how == "run out":
+        narrow(world, her, grant, "NAME", expires_at=world.clock.wall() + 1)
+        world.clock.advance(1)
+    elif how == "stopped for her":
+        stop_for_her(world, grant=grant)
+    else:
+        world.stop_grant(her, grant, destroy_now=how == "destroyed")
+    waited = 1 if how == "run out" else 0
+    assert wait_of(world) == AGAIN_S - waited
+
+
+def test_a_recipient_waits_alike_whatever_became_of_a_yes(world: World, her: bytes) -> None:
+    """It hears of an end only where something was sent; its wait must not tell it sooner."""
+    world.register("legal", 1, "her-at-legal")
+    by_legal = (world, "her-at-legal", "legal")
+    grant = answer(world, her, ask(*by_legal).ask, YES).grant.grant
+    assert wait_of(*by_legal) == AGAIN_S
+    world.stop_grant(her, grant)
+    assert wait_of(*by_legal) == AGAIN_S
 
 
 def test_so_many_questions_in_30_days_and_no_more(world: World, her: bytes) -> None:

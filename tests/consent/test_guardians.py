@@ -14,8 +14,10 @@ from safehand_consent_service.cosign import COSIGN_WITHIN_S
 from safehand_consent_service.guardians import GUARDIANS_EVER
 from safehand_consent_service.sessions import SESSION_S
 from safehand_consent_service.throttle import TRIES
+from safehand_consent_service.weak_stops import WINDOW_S as WEAK_WINDOW_S
 from safehand_core.reasons import Reason
 
+from tests.consent.helpers import stop_for_her
 from tests.consent.recording import (
     GUARDIAN_PIN,
     YES,
@@ -201,6 +203,37 @@ def test_she_stops_and_he_neither_stops_nor_sees_it(world: World, ward: bytes) -
         cosign(world, parent, grant)
     world.resume_grant(ward, grant)
     cosign(world, parent, grant)
+
+
+def test_a_stop_by_others_does_not_use_up_his_time(world: World, ward: bytes) -> None:
+    """It destroys nothing before its window is over: also not by keeping him from signing."""
+    grant = world.grant(ward).grant.grant
+    world.clock.advance(COSIGN_WITHIN_S - 60)
+    stop_for_her(world, "legal", grant=grant)
+    parent = guardian_session(world, PARENT)
+    assert [one.grant for one in waiting(world, parent)] == [grant]
+    cosign(world, parent, grant)
+    assert waiting(world, parent) == []
+    world.clock.advance(60)
+    world.sweep()
+    her = world.sign_in(1)
+    assert world.view(her, grant).stopped_by == "worker", "his signature turned nothing on"
+    assert world.key_rows(grant) > 0
+    world.resume_grant(her, grant)
+
+
+def test_what_somebody_stopped_is_over_for_him_when_its_window_is(
+    world: World, ward: bytes
+) -> None:
+    grant = world.grant(ward).grant.grant
+    stop_for_her(world, grant=grant)
+    world.clock.advance(WEAK_WINDOW_S - 1)
+    assert waiting(world, guardian_session(world, PARENT)) != []
+    world.clock.advance(1)
+    parent = guardian_session(world, PARENT)
+    assert waiting(world, parent) == []
+    with refused(Reason.NOT_FOUND):
+        cosign(world, parent, grant)
 
 
 # --- who he is -----------------------------------------------------------------------------------

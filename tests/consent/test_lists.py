@@ -80,8 +80,8 @@ def test_an_agency_hears_one_word_whatever_ended_a_grant(world: World, her: byte
         live: True,
     }
     ended = [(e.audience, e.resource) for e in world.events() if e.type == 2]
-    assert {e for e in ended if e[0] == "agency/legal"} == {
-        ("agency/legal", f"grants/{grant}") for grant in (stopped, destroyed, expired)
+    assert {e for e in ended if e[0] == "agency/haven"} == {
+        ("agency/haven", f"grants/{grant}") for grant in (stopped, destroyed, expired)
     }
 
 
@@ -100,7 +100,7 @@ def test_events_are_one_gapless_sequence_from_one(world: World, her: bytes) -> N
         world.stop_grant(her, grant)
         world.resume_grant(her, grant)
     whole = world.events()
-    assert [e.sequence for e in whole] == list(range(1, 3 * (2 + 3 + 3) + 1))
+    assert [e.sequence for e in whole] == list(range(1, 3 * (2 + 2 + 2) + 1))
     for size in (1, 7):
         request = pb.ListEventsRequest(page_size=size)
         stub = world.consent("notify")

@@ -19,7 +19,7 @@ from tests.consent.asking import narrow
 from tests.consent.refusals import refused
 from tests.consent.world import DAY, World
 
-EVERYONE = ["agency/haven", "agency/legal", "service/referral"]
+EVERYONE = ["agency/haven", "service/referral"]  # nothing was ever sent to legal
 
 
 @pytest.fixture
@@ -190,9 +190,7 @@ def test_only_hers(world: World, her: bytes, grant: str) -> None:
     assert len(keys(world, grant)) == 4
 
 
-def test_both_agencies_and_referral_are_told_that_and_not_what(
-    world: World, her: bytes, grant: str
-) -> None:
+def test_who_knows_of_it_is_told_that_and_not_what(world: World, her: bytes, grant: str) -> None:
     seen = len(world.events())
     narrow(world, her, grant, "NAME")
     events = world.events(after=seen)

@@ -72,6 +72,7 @@ WHO = {
     "RotateTokenKey": OPERATOR,
     "RotateAgencyKey": OPERATOR,
     "RevokeAgencyKey": OPERATOR,
+    "ListAgencyKeys": AGENCY | OPERATOR,
     "GetKeyUse": AGENCY,
 }
 

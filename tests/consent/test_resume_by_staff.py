@@ -23,7 +23,7 @@ from tests.consent.helpers import (
     stop_for_her,
 )
 from tests.consent.refusals import refused
-from tests.consent.world import World
+from tests.consent.world import DAY, World
 
 
 @pytest.fixture
@@ -54,9 +54,8 @@ def test_two_workers_and_her_word_resume_it(world: World, her: bytes, grant: str
     assert state(world, grant) == ("active", None, None)
     assert world.key_rows(grant) == 3
     assert not world.app.context.gates.is_up(grant)
-    assert [e.audience for e in world.events()[-3:]] == [
+    assert [e.audience for e in world.events()[-2:]] == [
         "agency/haven",
-        "agency/legal",
         "service/referral",
     ]
     note = notes(world, her)[0]
@@ -230,6 +229,36 @@ def test_she_sees_refused_tries_of_the_releasing_agency(
     note = notes(world, her)[0]
     assert (note.action, note.refused, note.worker_ref) == ("resume", True, "worker-77")
     assert [(one.grant, one.ledger_index) for one in note.grants] == [(grant, -1)]
+
+
+def test_she_is_told_how_many_more_tries_there_were(
+    world: World, her: bytes, grant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who guesses at her word all day does not hide behind the first few that she is shown."""
+    monkeypatch.setattr(stop_quotas, "SHOWN", 2)
+    for _ in range(TRIES):
+        with refused(Reason.RESUME_REFUSED):
+            resume_for_her(world, grant, "not the word")
+    assert [(n.refused, n.more) for n in notes(world, her) if n.agency == "haven"] == [
+        (True, TRIES - 2),
+        (True, 0),
+    ]
+    assert [n.more for n in notes(world, her) if n.agency == "legal"] == [0]
+
+
+def test_tries_that_she_is_told_by_number_alone_are_forgotten_after_a_day(
+    world: World, her: bytes, grant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stop_quotas, "SHOWN", 2)
+    for _ in range(TRIES):
+        with refused(Reason.RESUME_REFUSED):
+            resume_for_her(world, grant, "not the word")
+    about_nobody = "SELECT count(*) FROM stop_note WHERE subject_id IS NULL"
+    assert world.rows(about_nobody) == [(TRIES - 2,)]
+    world.clock.advance(DAY)
+    world.sweep()
+    assert world.rows(about_nobody) == [(0,)]
+    assert world.rows("SELECT count(*) FROM stop_note_grant") == [(3,)], "one stop, two tries"
 
 
 def test_staff_resume_one_grant_so_often_and_she_any_number_of_times(

@@ -19,7 +19,8 @@ from tests.consent.world import DAY, World
 
 ENDED = events_pb2.EVENT_TYPE_CONSENT_ENDED
 RESUMED = events_pb2.EVENT_TYPE_CONSENT_RESUMED
-EVERYONE = ["agency/haven", "agency/legal", "service/referral"]
+EVERYONE = ["agency/haven", "service/referral"]
+"""Nothing was ever sent: the recipient knows of no grant (``release/test_who_hears``)."""
 
 
 @pytest.fixture
@@ -113,6 +114,7 @@ def test_an_old_stop_that_arrives_again_after_a_restart_leaves_the_gate_open(
 def test_destroy_now_stops_and_revokes_in_one_step(world: World, her: bytes, grant: str) -> None:
     answer = world.stop_grant(her, grant, destroy_now=True)
     stop, revoke = world.opened(answer.stop_receipt), world.opened(answer.revoke_receipt)
+    assert stop.body["final_at"] == stop.body["at"], "an entry promises no window that there is not"
     assert revoke.index == stop.index + 1
     assert revoke.body == {
         "kind": "REVOKE",

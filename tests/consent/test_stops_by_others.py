@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from safehand.consent.v1 import consent_pb2 as pb
+from safehand_consent_service.stop_quotas import WISHES
 from safehand_consent_service.stops import WINDOW_S as HER_WINDOW_S
 from safehand_consent_service.weak_stops import WINDOW_S
 from safehand_core.errors import SafehandError
@@ -101,9 +102,7 @@ def test_one_named_grant_leaves_the_others_on(world: World, her: bytes, grant: s
     assert state(world, other)[0] == "stopped"
 
 
-def test_both_ends_and_referral_hear_of_the_end_as_of_any_other(
-    world: World, her: bytes, grant: str
-) -> None:
+def test_the_end_is_told_as_any_other_is(world: World, her: bytes, grant: str) -> None:
     seen = world.events()[-1].sequence
     stop_for_her(world, grant=grant)
     mine = [(e.type, e.audience, e.resource) for e in world.events(after=seen)]
@@ -235,6 +234,21 @@ def test_a_repeat_is_the_same_and_does_not_undo_her_resume(
     assert not world.app.context.gates.is_up(grant)
     with refused(Reason.REQUEST_ID_REUSED):
         stop_for_her(world, grant=ABSENT, request_id=request_id)
+
+
+def test_a_repeat_of_the_last_one_of_the_day_is_answered_as_the_first_was(
+    world: World, her: bytes, grant: str
+) -> None:
+    """Its answer was lost; it counts once, and is no fourth wish."""
+    for _ in range(WISHES):
+        request_id = world.request_id()
+        first = stop_for_her(world, grant=grant, request_id=request_id)
+        world.resume_grant(her, grant)
+    world.clock.advance(10)
+    assert stop_for_her(world, grant=grant, request_id=request_id) == first
+    assert state(world, grant)[0] == "active"
+    with refused(Reason.QUOTA_EXCEEDED):
+        stop_for_her(world, grant=grant)
 
 
 def test_it_survives_a_restart(world: World, her: bytes, grant: str) -> None:

@@ -48,7 +48,6 @@ def test_a_grant_expires_at_its_very_second_and_its_keys_go(world: World, her: b
     }
     assert [(e.type, e.audience) for e in world.events(after=2)] == [
         (ENDED, "agency/haven"),
-        (ENDED, "agency/legal"),
         (ENDED, "service/referral"),
     ]
     assert world.sweep() == 0
@@ -92,7 +91,7 @@ def test_a_stop_becomes_final_at_the_end_of_its_window(world: World, her: bytes)
         "at": world.clock.wall(),
     }
     # The end was told at the stop.
-    assert len([e for e in world.events() if e.type == ENDED]) == 3
+    assert len([e for e in world.events() if e.type == ENDED]) == 2
 
 
 @pytest.mark.parametrize(
@@ -112,7 +111,7 @@ def test_when_both_deadlines_are_due_the_earlier_one_counts(
     assert world.sweep() == 1
     assert state(world, grant) == expected
     assert world.key_rows(grant) == 0
-    assert len([e for e in world.events() if e.type == ENDED]) == 3
+    assert len([e for e in world.events() if e.type == ENDED]) == 2
 
 
 def test_destroy_now_after_the_term_ends_it_as_expired(world: World, her: bytes) -> None:

@@ -21,7 +21,7 @@ def test_a_guard_can_be_switched_off_and_its_test_exists(guard: Guard) -> None:
 
 def test_names_and_edits_are_given_once() -> None:
     assert [n for n, count in Counter(g.name for g in GUARDS).items() if count > 1] == []
-    edits = Counter(guard.edits for guard in GUARDS)
+    edits = Counter((guard.edits, guard.test) for guard in GUARDS)
     assert [edit for edit, count in edits.items() if count > 1] == []
 
 

@@ -7,8 +7,10 @@ process. Servers are killed with SIGKILL, all their processes at once.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -29,6 +31,8 @@ from safehand_ledger import tables
 from safehand_ledger.fsck import fsck
 from safehand_ledger.writer import FATAL_EXIT
 from safehand_rpc.tls import TlsFiles
+from safehand_store import idempotency, migrate
+from safehand_store.engine import begin_read, begin_write
 from safehand_store.location import Postgres
 
 from tests.consent.world import World, certificates
@@ -111,6 +115,13 @@ class Process:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         self.said: dict[str, Any] = json.loads(line) if line else {}
+
+    def freeze(self) -> None:
+        """It does nothing more, and its kernel goes on answering for it."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def wake(self) -> None:
+        self._process.send_signal(signal.SIGCONT)
 
     def ended(self) -> int | None:
         return self._process.poll()
@@ -303,3 +314,105 @@ def test_a_commit_that_an_operator_told_not_to_wait_is_not_answered(
     ledger.reload()
     ledger.check_log(2)
     ledger.close()
+
+
+def test_a_busy_writer_notices_that_its_standby_became_asynchronous(
+    tmp_path: Path, servers: Servers
+) -> None:
+    server = primary(servers)
+    store = _ledger_store(server)
+    server.execute(f'GRANT pg_read_all_stats TO "{APP}"')
+    assert isinstance(store.location, Postgres)
+    waiting = Database(
+        Postgres(store.location.url, remote_apply=True), store.owner, server, store.name
+    )
+    standby = with_standby(servers, server)
+    ledger = Ledger(tmp_path, store=waiting).start(require_standby=True)
+    ledger.append_keys(1)
+    server.configure(synchronous_standby_names="")
+    standby.kill()
+
+    def refused() -> bool:
+        try:
+            ledger.append_keys(1)
+        except SafehandError as error:
+            return error.reason is Reason.UNAVAILABLE
+        return False
+
+    eventually(refused, "it asks although there is always something to write")
+    assert refused(), "and for good: it ended"
+    ledger.close()
+
+
+def test_a_frozen_process_is_replaced_and_ends_when_it_wakes_up(
+    tmp_path: Path, tls: dict[str, TlsFiles], servers: Servers
+) -> None:
+    """Stopped between two transactions, where nothing but its silence gives it away."""
+    server = primary(servers)
+    store = database.on(server)
+    store.migrate(*SCHEMAS["consent"])
+    world = World(tmp_path, tls, clock=cast(Any, SystemClock()), store=store)
+    alone = {"SAFEHAND_CONSENT_REQUIRE_STANDBY": "false"}
+    with (
+        running(world, tmp_path / "one", **alone) as first,
+        running(world, tmp_path / "two", **alone) as second,
+    ):
+        assert first.said.get("event") == "serving", first.errors()
+        assert health(world, first.said["port"]) == SERVING
+        first.freeze()
+        eventually(
+            lambda: health(world, second.said["port"]) == SERVING,
+            "the other one serves",
+            within_s=WITHIN_S,
+        )
+        first.wake()
+        eventually(lambda: first.ended() == FATAL_EXIT, "it is fenced", within_s=WITHIN_S)
+        world.settle()
+        world.register("haven", 1, "her-at-haven")
+        her = world.sign_in(1)
+        world.stop_grant(her, world.grant(her).grant.grant)
+
+
+def test_a_service_without_a_ledger_writes_only_what_its_standby_has(servers: Servers) -> None:
+    """Referral and notify: no anchor would find what a failover lost."""
+    server = primary(servers)
+    store = database.on(server)
+    store.migrate(*SCHEMAS["referral"])
+    server.execute(f'GRANT pg_read_all_stats TO "{APP}"')
+    standby = with_standby(servers, server)
+    location = Postgres(store.url, remote_apply=True)
+    engine = migrate.open_service(location, *SCHEMAS["referral"], with_standby=True)
+
+    requests = map(str, itertools.count())
+
+    def write() -> None:
+        with begin_write(engine) as connection:
+            idempotency.remember(connection, "her", "m", next(requests), bytes(32), {}, at=1)
+
+    def refused() -> bool:
+        try:
+            write()
+        except SafehandError as error:
+            return error.reason is Reason.UNAVAILABLE
+        return False
+
+    write()
+    outcome: list[bool] = []
+    standby.kill()
+    thread = threading.Thread(target=lambda: outcome.append(refused()))
+    thread.start()
+    eventually(
+        lambda: bool(
+            server.execute(
+                "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+            )
+        ),
+        "the commit waits for the standby that is gone",
+    )
+    thread.join()
+    assert outcome == [True], "told not to wait, it is not answered as done"
+    server.configure(synchronous_standby_names="")
+    eventually(refused, "nothing more is written")
+    with begin_read(engine) as connection:
+        assert idempotency.lookup(connection, "her", "m", "0", bytes(32)) == {}
+    engine.dispose()

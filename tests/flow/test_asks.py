@@ -92,6 +92,7 @@ def test_an_ask_about_nobody_is_answered_alike(world: World) -> None:
 def test_both_agencies_hear_of_a_narrowing(world: World) -> None:
     person = world.person()
     grant = world.grant(person)
+    world.send(grant)
     with world.session(person) as her:
         her.narrow(grant, ["CARD"])
     for agency in (world.agency_a, world.agency_b):

@@ -129,7 +129,7 @@ class Database:
             return connection.execute(_percent(sql), values or None).fetchall()
 
     def execute(self, sql: str, *values: Any) -> None:
-        """Change it past the service; on PostgreSQL as the superuser. No foreign key is looked at."""
+        """Change it past the service and its foreign keys; on PostgreSQL as the superuser."""
         if isinstance(self.location, Path):
             with closing(sqlite3.connect(self.location)) as raw, raw:
                 raw.execute(sql, values)

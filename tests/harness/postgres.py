@@ -152,13 +152,7 @@ class Cluster:
     def _begin(self, *arguments: str) -> None:
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-ISc",
-                    _LAUNCHER,
-                    *map(str, (os.getpid(), *_nobody())),
-                    *self._argv("postgres", *arguments),
-                ],
+                self._launched("postgres", *arguments),
                 stdout=log,
                 stderr=log,
                 stdin=subprocess.DEVNULL,
@@ -215,20 +209,28 @@ class Cluster:
                 self.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def standby(self, *, name: str = "standby") -> Cluster:
-        """A new streaming standby of this running server, not started yet."""
-        made = type(self)(self.version, _folder(), port=self.port + 1)
-        made._run(
+    def standby(self, *, parent: Path | None = None) -> Cluster:
+        """A new streaming standby of this running server, under ``parent``, not started yet."""
+        made = type(self)(self.version, _folder(parent), port=self.port + 1)
+        made.follow(self)
+        return made
+
+    def follow(self, source: Cluster) -> None:
+        """Forget whatever it holds, and be a standby of the running ``source``; not started yet."""
+        shutil.rmtree(self.data, ignore_errors=True)
+        server = f"host={source.folder} port={source.port} user={SUPERUSER}"
+        self._run(
             "pg_basebackup",
-            f"--pgdata={made.data}",
-            f"--dbname=host={self.folder} port={self.port} user={SUPERUSER}",
+            f"--pgdata={self.data}",
+            f"--dbname={server}",
             "--checkpoint=fast",
             "--no-sync",
             "--write-recovery-conf",
         )
-        source = f"host={self.folder} port={self.port} user={SUPERUSER} application_name={name}"
-        made.settings = {"primary_conninfo": source, "hot_standby": "on"}
-        return made
+        self.settings = {
+            "primary_conninfo": f"{server} application_name=standby",
+            "hot_standby": "on",
+        }
 
     def make_roles(self) -> None:
         """The two roles of every database of ours."""
@@ -256,14 +258,19 @@ class Cluster:
             self._tools = _reachable(binaries(self.version))
         return [str(self._tools / program), *arguments]
 
+    def _launched(self, program: str, *arguments: str) -> list[str]:
+        """The user changes in a program between: a fork that does it itself would run every
+        handler that gRPC's threads have for forks."""
+        ours = map(str, (os.getpid(), *_nobody()))
+        return [sys.executable, "-ISc", _LAUNCHER, *ours, *self._argv(program, *arguments)]
+
     def _run(self, program: str, *arguments: str) -> None:
         done = subprocess.run(
-            self._argv(program, *arguments),
+            self._launched(program, *arguments),
             capture_output=True,
             text=True,
             cwd="/",
             check=False,
-            **_unprivileged(),
         )
         assert done.returncode == 0, done.stderr
 

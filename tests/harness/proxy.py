@@ -199,6 +199,10 @@ class NatsProxy:
             else:
                 await self._flowing.wait()
                 writer.write(line)
+            # A TLS transport hears that its socket is lost in the next turn of the loop, and drain
+            # asks the transport alone: without that turn all that is buffered here would be
+            # written, frame by frame, to a socket that is gone.
+            await asyncio.sleep(0)
             await writer.drain()
 
     async def _pass_on(self, frame: bytes, writer: asyncio.StreamWriter) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,17 @@ from safehand_core.errors import SafehandError
 from safehand_core.reasons import Reason
 from safehand_formats.kinds import Kind
 from safehand_formats.note import NoteSigner
-from safehand_ledger.election import CHECK_EVERY_S, HOLD_S, TAKEOVER_S
+from safehand_ledger import anchor, election
+from safehand_ledger import writer as module
+from safehand_ledger.election import CHECK_EVERY_S, FROZEN_MS, HOLD_S, TAKEOVER_S, LostError
 from safehand_ledger.writer import ANCHOR_DELAY_S
+from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 
 from tests.harness import database
 from tests.harness.postgres import APP
 from tests.harness.world import eventually
+from tests.ledger.test_later import together
 from tests.ledger.world import World
 
 PG = tuple(engine for engine in database.conformance() if engine != database.SQLITE)
@@ -122,6 +128,27 @@ def test_a_session_that_ends_in_a_transaction_is_fatal_and_commits_nothing(
     second.check_log(1)
 
 
+@pytest.mark.parametrize("others", [0, 2])
+def test_a_session_that_an_operation_finds_lost_is_not_replaced(
+    first: World, second: World, others: int
+) -> None:
+    """SQLAlchemy would open another one, which does not hold the lock."""
+    ended: list[bool] = []
+
+    def operation(tx: Any) -> None:
+        if not ended:
+            ended.append(True)
+            end_sessions(first)
+        tx.connection.execute(text("SELECT 1"))
+
+    outcomes = together(first, [*[first.key_operation() for _ in range(others)], operation])
+    assert {one.reason for one in outcomes} == {Reason.UNAVAILABLE}
+    assert all(refuses(first) for _ in range(3))
+    assert second.writer.elect()
+    second.writer.start()
+    second.check_log(1)
+
+
 @pytest.mark.parametrize("step", ["begin", "appended", "before_commit"])
 def test_a_full_disk_of_the_server_fails_the_batch_and_no_more(
     first: World, monkeypatch: pytest.MonkeyPatch, step: str
@@ -136,6 +163,26 @@ def test_a_full_disk_of_the_server_fails_the_batch_and_no_more(
     assert refused.value.reason is Reason.UNAVAILABLE
     monkeypatch.undo()
     first.keys = 1
+    first.append_keys(2)
+    first.check_log(3)
+
+
+@pytest.mark.parametrize("at_once", [1, 3])
+def test_an_operation_that_meets_a_full_disk_says_that_it_may_be_tried_again(
+    first: World, at_once: int
+) -> None:
+    """PostgreSQL refuses the statement itself, long before the commit."""
+
+    def operation(_: Any) -> int:
+        raise OperationalError("INSERT", {}, psycopg.errors.DiskFull("could not extend file"))
+
+    def tried(_: int) -> Reason:
+        with pytest.raises(SafehandError) as refused:
+            first.writer.submit(operation)
+        return refused.value.reason
+
+    with ThreadPoolExecutor(at_once) as pool:
+        assert set(pool.map(tried, range(at_once))) == {Reason.UNAVAILABLE}
     first.append_keys(2)
     first.check_log(3)
 
@@ -192,6 +239,7 @@ def test_what_a_commit_released_leaves_in_time_or_not_at_all(
     committed = second.submit(second.key_operation())
     time.now += HOLD_S - 0.01
     second.writer.require_leaving_in_time(committed)
+    assert second.writer.leaves_by(committed) == committed.commit_began + HOLD_S
     time.now += 0.01
     with pytest.raises(SafehandError) as refused:
         second.writer.require_leaving_in_time(committed)
@@ -208,3 +256,86 @@ def test_on_a_file_the_lock_ends_with_the_process_and_nobody_waits(tmp_path: Pat
     )
     assert world.writer._takeover_s == 0
     world.close()
+
+
+def test_a_writer_without_a_pause_is_checked_as_often_as_an_idle_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(tmp_path, engine="sqlite")
+    time = Time()
+    world.writer = world.new_writer(monotonic=time.monotonic)
+    elected, checked = world.writer._election, []
+    elected.check_every_s = 1000.0  # longer than this test: the writer never idles
+    monkeypatch.setattr(elected, "check", lambda: checked.append(time.now))
+    world.writer.start()
+    begun = time.now
+    for later in (0, 600, 399, 1, 999, 1):
+        time.now += later
+        world.append_keys(1)
+    assert checked == [begun + 1000, begun + 2000]
+
+    def lost() -> None:
+        raise LostError
+
+    monkeypatch.setattr(elected, "check", lost)
+    time.now += 1000
+    assert refuses(world), "before its transaction, not at the next pause"
+    world.keys -= 1
+    world.check_log(6)
+    world.close()
+
+
+def test_a_writer_that_wakes_up_late_does_not_put_the_anchor_back(
+    first: World, second: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It knows an older head and which half of the file was older then."""
+    first.writer.close()
+    frozen = first.writer = first.new_writer()
+    frozen._election.check_every_s = None
+    monkeypatch.setattr(module, "ANCHOR_DELAY_S", 3600.0)
+    frozen.start()
+    first.append_keys(3)
+    assert frozen.anchored_size < frozen.head.size, "its anchor's thread has still to write it"
+    end_sessions(first)
+    eventually(second.writer.elect, "the lock ended with the session")
+    second.writer.start()
+    for _ in range(2):  # so that each half of the file was written once
+        second.grant().append(Kind.STOP)
+        answered = second.writer.head.size
+        frozen._write_anchor()
+        seen = anchor.read(first.anchor, first.signer.verifier)
+        assert seen is not None
+        assert seen.size == answered
+    monkeypatch.undo()
+
+
+def test_a_writer_that_is_frozen_loses_its_session(
+    first: World, second: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its connection stays and its kernel answers: only the server can tell, by its silence."""
+    first.writer.close()
+    monkeypatch.setattr(election, "FROZEN_MS", 500)
+    first.writer = first.new_writer()
+    first.writer._election.check_every_s = None  # it never asks by itself
+    first.writer.start()
+    eventually(second.writer.elect, "the server ended the silent session")
+    second.writer.start()
+    second.keys = 1
+    assert refuses(first)
+    second.append_keys(1)
+    second.check_log(2)
+
+
+def test_a_writer_that_idles_keeps_its_session(first: World, second: World) -> None:
+    """Its looks are far more frequent than the silence that the server allows."""
+    assert CHECK_EVERY_S * 5 < FROZEN_MS / 1000
+    assert first.writer._election.held()
+    assert not second.writer.elect()
+
+
+def test_who_asks_past_a_session_learns_that_it_ended(first: World) -> None:
+    first.writer._election.check_every_s = None
+    elected = first.writer._election
+    assert elected.held()
+    end_sessions(first)
+    assert not elected.held()

@@ -168,7 +168,7 @@ def run_child(folder: Path, arm: str, code: str = CHILD) -> subprocess.Completed
         text=True,
         timeout=60,
         cwd=root,
-        env={**os.environ, "PYTHONPATH": str(root)},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join((*sys.path, str(root)))},
     )
 
 
@@ -197,3 +197,17 @@ def test_the_default_end_of_a_fatal_writer_is_its_own_exit_status(tmp_path: Path
     assert child.returncode == FATAL_EXIT
     assert child.stdout == ""
     assert "the ledger writer stopped" in child.stderr
+
+
+def test_a_fatal_writer_ends_its_process_also_where_its_log_cannot_be_written(
+    tmp_path: Path,
+) -> None:
+    """Else it would live on, answer nothing, and never be started again."""
+    code = CHILD.replace(
+        "failpoints.arm(arm)",
+        "world.engine.dialect.do_commit = None; sys.stderr = open('/dev/full', 'w')",
+    )
+    child = run_child(tmp_path, "", code)
+    assert child.returncode == FATAL_EXIT
+    assert child.stdout == ""
+    assert child.stderr == ""

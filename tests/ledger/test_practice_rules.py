@@ -80,6 +80,14 @@ def later(world: World, seconds: int) -> None:
     world.writer.confirm_clock()
 
 
+def releasing(world: World) -> GrantScript:
+    """Another consent, under which something was sent."""
+    script = GrantScript(world, 8)
+    script.append(Kind.GRANT, categories=["CARD"])
+    script.append(Kind.REFER, categories=["CARD"])
+    return script
+
+
 def card(script: GrantScript, **fields: Json) -> None:
     script.append(Kind.REFER, categories=["CARD"], **fields)
     script.append(Kind.DISCLOSE)
@@ -144,6 +152,55 @@ def weak_stops_and_resumes(world: World) -> None:
     script.append(Kind.REVOKE, cause="invalidated")
 
 
+def destroyed_at_once(world: World) -> None:
+    script = granted(world)
+    script.append(Kind.STOP, final_at=world.writer.now)
+    script.append(Kind.REVOKE, cause="destroy_now")
+
+
+def void_before_anybody_swept(world: World) -> None:
+    """A weak stop is final, then the term is over, and the clock was suspect all the while."""
+    script = weakly_stopped(world)
+    later(world, 200 * DAY)
+    script.append(Kind.STOP, why="coercion", final_at=world.writer.now)
+    script.append(Kind.REVOKE, cause="invalidated")
+
+
+def a_week_with_a_suspect_clock(world: World) -> None:
+    """Nothing is released and nothing is swept; she stops, and another gives a consent."""
+    other = releasing(world)
+    other.append(Kind.DISCLOSE)
+    weakly_stopped(world)
+    later(world, 10 * DAY)
+    GrantScript(world, 9).append(Kind.GRANT)
+    other.append(Kind.STOP)
+
+
+def swept_after_the_clock_was_confirmed(world: World) -> None:
+    other, script = releasing(world), weakly_stopped(world)
+    later(world, 10 * DAY)
+    other.append(Kind.DISCLOSE)
+    assert codes(world) == set(), "the sweep may be a moment behind"
+    script.append(Kind.REVOKE, cause="window")
+    later(world, 10 * DAY)
+    other.append(Kind.DISCLOSE)
+
+
+def releases_while_a_window_is_open(world: World) -> None:
+    other = releasing(world)
+    weakly_stopped(world)
+    for _ in range(3):
+        other.append(Kind.DISCLOSE)
+        later(world, DAY - 1)
+    other.append(Kind.DISCLOSE)
+
+
+def turned_on_again_in_the_last_second(world: World) -> None:
+    script = weakly_stopped(world)
+    later(world, 3 * DAY - 1)
+    script.append(Kind.RESUME, **STAFF)
+
+
 def refused(world: World) -> None:
     GrantScript(world, 8).append(Kind.REFUSE)
 
@@ -165,6 +222,12 @@ LAWFUL: dict[str, Callable[[World], None]] = {
         narrowed,
         her_stop_over_a_weak_one,
         weak_stops_and_resumes,
+        destroyed_at_once,
+        void_before_anybody_swept,
+        a_week_with_a_suspect_clock,
+        swept_after_the_clock_was_confirmed,
+        releases_while_a_window_is_open,
+        turned_on_again_in_the_last_second,
         refused,
         sealed_again,
     )
@@ -242,6 +305,79 @@ def _lapse_of_a_confirmed(world: World) -> None:
     script.append(Kind.EXPIRE, cause="unconfirmed", expires_at=end)
 
 
+def _confirm_after(days: int, until: str) -> Callable[[World], object]:
+    def run(world: World) -> None:
+        make = recorded if until == "confirm_by" else granted
+        make(world, **{until: world.writer.now + days * DAY})
+
+    return run
+
+
+def _resume_after(seconds: int) -> Callable[[World], object]:
+    def run(world: World) -> None:
+        script = weakly_stopped(world)
+        later(world, seconds)
+        script.append(Kind.RESUME)
+
+    return run
+
+
+def _resume_after_term(world: World) -> None:
+    script = granted(world, expires_at=world.writer.now + DAY)
+    script.append(Kind.STOP, **{**WEAK, "final_at": world.writer.now + 3 * DAY})
+    later(world, DAY)
+    script.append(Kind.RESUME)
+
+
+def _resume_after_lapse(world: World) -> None:
+    script = recorded(world)
+    later(world, 13 * DAY)
+    script.append(Kind.STOP, **{**WEAK, "final_at": world.writer.now + 3 * DAY})
+    later(world, DAY)
+    script.append(Kind.RESUME)
+
+
+def _stop_after_term(world: World) -> None:
+    script = granted(world)
+    later(world, 200 * DAY)
+    script.append(Kind.STOP)
+
+
+def _her_window(seconds: int) -> Callable[[World], object]:
+    return lambda w: granted(w).append(Kind.STOP, final_at=w.writer.now + seconds)
+
+
+def _no_window_then(*ends: dict[str, Json]) -> Callable[[World], object]:
+    def run(world: World) -> None:
+        script = granted(world)
+        script.append(Kind.STOP, final_at=world.writer.now)
+        for end in ends:
+            script.append(Kind.REVOKE, **end)
+
+    return run
+
+
+def _hers_over_a_final_one(world: World) -> None:
+    """Her word as a way to open a window again that is over."""
+    script = weakly_stopped(world)
+    later(world, 200 * DAY)
+    script.append(Kind.STOP)
+
+
+def _never(make: Callable[[World], object], days: int) -> Callable[[World], object]:
+    """What was due did not come, and releases went on for more than a day."""
+
+    def run(world: World) -> None:
+        other = releasing(world)
+        make(world)
+        later(world, days * DAY)
+        other.append(Kind.DISCLOSE)
+        later(world, DAY + 1)
+        other.append(Kind.DISCLOSE)
+
+    return run
+
+
 def _weak_after_hers(world: World) -> None:
     script = granted(world)
     script.append(Kind.STOP)
@@ -309,6 +445,27 @@ SCENARIOS: dict[str, tuple[str, Callable[[World], object]]] = {
     "a weak stop with less time": (
         "TIME",
         lambda w: weakly_stopped(w, final_at=w.writer.now + 3 * DAY - 1),
+    ),
+    "a weak stop with more time": (
+        "TIME",
+        lambda w: weakly_stopped(w, final_at=w.writer.now + 3 * DAY + 1),
+    ),
+    "her stop with less time": ("TIME", _her_window(DAY - 1)),
+    "her stop that is never final": ("TIME", _her_window(3650 * DAY)),
+    "her window taken from her": ("TIME", _no_window_then({"cause": "window"})),
+    "final at once and never ended": ("TIME", _no_window_then()),
+    "her stop over one that was final": ("TIME", _hers_over_a_final_one),
+    "waits for her for half a year": ("TERM", _confirm_after(90, "confirm_by")),
+    "waits for a guardian for half a year": ("TERM", _confirm_after(90, "cosign_by")),
+    "waits for her no time at all": ("TERM", _confirm_after(0, "confirm_by")),
+    "turned on in the second of its end": ("TIME", _resume_after(3 * DAY)),
+    "turned on after the term": ("TIME", _resume_after_term),
+    "turned on after the lapse": ("TIME", _resume_after_lapse),
+    "stopped after the term": ("TIME", _stop_after_term),
+    "a stop that never became final": ("TIME", _never(weakly_stopped, 4)),
+    "a term that never ended": (
+        "TIME",
+        _never(lambda w: granted(w, expires_at=w.writer.now + DAY), 2),
     ),
     "staff of another agency": (
         "SCOPE",

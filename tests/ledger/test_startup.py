@@ -211,3 +211,28 @@ def test_the_anchor_never_goes_back(tmp_path: Path, stopped: World) -> None:
     assert path.stat().st_mode & 0o777 == 0o600
     sizes = {head.size for head in anchor._slots(path.read_bytes(), signer.verifier) if head}
     assert sizes == {10, 11}
+
+
+@pytest.mark.parametrize("how", ["replaced", "taken away"])
+def test_an_anchor_that_is_another_file_now_holds_nothing(
+    tmp_path: Path, stopped: World, how: str
+) -> None:
+    """A head in a file that nobody will read is not anchored, and is not called so."""
+    signer = stopped.signer
+    path = tmp_path / "moved"
+
+    def note(size: int) -> str:
+        return Checkpoint(signer.name, size, bytes(32)).sign(signer)
+
+    anchor.create(path, note(5))
+    file = AnchorFile(path, signer.verifier)
+    if how == "replaced":
+        anchor.create(path, note(8))
+    else:
+        path.unlink()
+    with pytest.raises(OSError, match=r"another file|No such file"):
+        file.write(9, note(9))
+    assert file.size == 5
+    file.close()
+    seen = anchor.read(path, signer.verifier)
+    assert (seen and seen.size) == (8 if how == "replaced" else None)

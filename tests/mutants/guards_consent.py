@@ -203,8 +203,8 @@ RELEASE: Final[tuple[Guard, ...]] = (
         "release-repeat",
         "a repeated release is decided anew, also by a service that was restarted",
         _RELEASE,
-        "    before = earlier(txn.connection, asked.repeat)\n",
-        "    before = earlier(txn.connection, asked.repeat)\n"
+        "    before = earlier_here(txn, asked.repeat)\n",
+        "    before = earlier_here(txn, asked.repeat)\n"
         "    if before is not None:\n"
         "        txn.cite(int(str(before['index'])))\n"
         "        return int(str(before['index']))\n",

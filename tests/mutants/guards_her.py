@@ -22,7 +22,7 @@ HER: Final[tuple[Guard, ...]] = (
         "session-for-grant",
         "without her session there is no grant",
         _GRANTS,
-        "        subject_id = sessions.require(txn.connection, message.session, txn.now)\n",
+        "        subject_id = sessions.require(txn.hot, message.session, txn.now)\n",
         '        every = "SELECT subject_id FROM subject"\n'
         "        subject_id = txn.connection.exec_driver_sql(every).scalar_one()\n",
         _T_GRANTS + "test_without_her_session_there_is_no_grant",
@@ -31,8 +31,8 @@ HER: Final[tuple[Guard, ...]] = (
         "session-end",
         "her session ends to the second",
         _SRC + "sessions.py",
-        '        session_table.c.expires_at > bindparam("now"),\n',
-        '        session_table.c.expires_at > bindparam("now") - 86400,\n',
+        '    session_table.c.expires_at > bindparam("now"),\n',
+        '    session_table.c.expires_at > bindparam("now") - 86400,\n',
         _T_SESSIONS + "test_a_session_ends_to_the_second_and_use_does_not_extend_it",
     ),
     guard(

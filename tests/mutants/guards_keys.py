@@ -24,6 +24,9 @@ _T_TOKEN: Final = "tests/keys/test_token_keys.py::"
 _T_AGENCY: Final = "tests/keys/test_agency_keys.py::"
 _T_RECIPIENT: Final = "tests/keys/test_recipient_keys.py::"
 _T_ROTATION: Final = "tests/rpc/test_rotation.py::"
+_KNOWN: Final = "libs/client/src/safehand_client/_internal/known_keys.py"
+_PEER: Final = "libs/client/src/safehand_client/_internal/peer_keys.py"
+_T_PEER: Final = "tests/client/test_peer_keys.py::"
 _T_SECRETS: Final = "tests/keys/test_secrets.py::"
 
 KEK: Final[tuple[Guard, ...]] = (
@@ -164,11 +167,75 @@ AGENCIES: Final[tuple[Guard, ...]] = (
     ),
     guard(
         "protocol-ends-with-its-key",
-        "A protocol ends with an identity key that it pins",
+        "A protocol ends with an identity key that it pins, where that signed for no other",
         _PROTOCOLS,
         "            if party.key not in believed[party.agency]:\n",
         "            if False:\n",
         _T_AGENCY + "test_a_protocol_ends_with_the_key_that_it_pins",
+    ),
+    guard(
+        "protocol-not-over-a-stolen-key",
+        "A protocol does not go on over a key that was revoked",
+        _AGENCIES,
+        "found not in out and rows[found].revoked_at is None:\n",
+        "found not in out:\n",
+        _T_AGENCY + "test_a_protocol_does_not_reach_over_a_stolen_key",
+    ),
+    guard(
+        "succession-at-consent",
+        "Consent takes a succession only under both keys that it names",
+        "libs/formats/src/safehand_formats/succession.py",
+        "        signing.verify(said.new, CONTEXT, self.succession_bytes, self.signature_new)\n",
+        "",
+        _T_AGENCY + "test_a_signature_that_is_not_right_pins_nothing",
+    ),
+    guard(
+        "peer-key-signed-for",
+        "A peer's key counts only where one that we know signed for it",
+        _KNOWN,
+        "            signed.verify(agency, old.key)\n",
+        "",
+        _T_PEER + "test_consent_alone_brings_in_no_key",
+    ),
+    guard(
+        "peer-key-listed",
+        "A peer's key counts only where consent lists it as not revoked",
+        _PEER,
+        '            if not key.HasField("revoked_at") and key.HasField("succession"):\n',
+        '            if key.HasField("succession"):\n',
+        _T_PEER + "test_the_old_key_alone_brings_in_no_key",
+    ),
+    guard(
+        "peer-key-one-successor",
+        "A key has one successor: the first that was heard",
+        _KNOWN,
+        "            if any(key.follows == old.public and key.key != said.new for key in keys):\n",
+        "            if False:\n",
+        _T_PEER + "test_of_two_successors_the_first_one_stays",
+    ),
+    guard(
+        "peer-key-retired",
+        "A retired key makes no recipient key, whatever time the record claims",
+        _KNOWN,
+        "return self.revoked_at is None and (self.retired_at is None or now < self.retired_at)\n",
+        "return self.revoked_at is None\n",
+        _T_PEER + "test_a_retired_key_makes_no_recipient_key_any_more",
+    ),
+    guard(
+        "peer-key-revoked-for-good",
+        "A revoked key is never believed again",
+        _KNOWN,
+        "                if key.key == public and key.revoked_at is not None:\n",
+        "                if False:\n",
+        _T_PEER + "test_a_revoked_key_is_never_believed_again",
+    ),
+    guard(
+        "own-key-in-a-protocol",
+        "A protocol that names another key of ours is not kept",
+        "libs/client/src/safehand_client/trust.py",
+        "        if protocol.party(own) not in (own_keys or (protocol.party(own),)):\n",
+        "        if False:\n",
+        _T_PEER + "test_a_protocol_that_names_another_key_of_ours_is_not_kept",
     ),
     guard(
         "sealed-to-until",

@@ -13,6 +13,7 @@ _AUDIT: Final = _SRC + "audit.py"
 
 _T_STARTUP: Final = "tests/ledger/test_startup.py::"
 _T_WRITER: Final = "tests/ledger/test_writer.py::"
+_T_LATER: Final = "tests/ledger/test_later.py::"
 _T_CLOCK: Final = "tests/ledger/test_clock.py::"
 
 START: Final[tuple[Guard, ...]] = (
@@ -20,8 +21,8 @@ START: Final[tuple[Guard, ...]] = (
         "anchor-at-start",
         "an old copy of the database does not become the ledger",
         _STARTUP,
-        "            if check_anchor(connection, head, anchor_path, signer.verifier) < 0:\n",
-        "            if anchor.read(anchor_path, signer.verifier) is None:\n",
+        "            anchored = check_anchor(connection, head, anchor_path, signer.verifier)\n",
+        "            anchored = -1 if anchor.read(anchor_path, signer.verifier) is None else 0\n",
         _T_STARTUP + "test_an_old_copy_of_the_database_does_not_start",
     ),
     guard(
@@ -120,6 +121,39 @@ WRITE: Final[tuple[Guard, ...]] = (
         _T_WRITER + "test_a_start_takes_stops_and_housekeeping_alone_for_its_delay",
     ),
     guard(
+        "put-off-rows-are-seen",
+        "who reads in the writer's transaction sees what others put off",
+        _SRC + "transaction.py",
+        "        self.later.write(self.hot)\n",
+        "",
+        _T_LATER + "test_an_operation_sees_what_others_put_off_before_it",
+    ),
+    guard(
+        "refusal-is-undone-alone",
+        "what a refused operation changed is undone, and nothing of the others",
+        _WRITER,
+        "            elif len(batch) > 1 and not (\n",
+        "            elif len(batch) < 0 and not (\n",
+        _T_LATER + "test_a_refusal_that_changed_something_is_undone_alone",
+    ),
+    guard(
+        "put-off-row-ends-nothing",
+        "a row that the driver refuses is its operation's error, and no end of the process",
+        _WRITER,
+        "        except Exception:\n"
+        "            # Whose row it is shows when each operation writes its own.\n",
+        "        except database_errors():\n",
+        _T_LATER + "test_a_row_that_no_database_takes_ends_nothing_but_its_operation",
+    ),
+    guard(
+        "repeat-within-a-batch",
+        "a repeat gets the first answer although that is not written yet",
+        "libs/store/src/safehand_store/idempotency.py",
+        "    put_off = None if later is None else later.find(_ROWS, caller, method, request_id)\n",
+        "    put_off = None\n",
+        _T_LATER + "test_a_repeat_within_one_transaction_gets_the_first_answer",
+    ),
+    guard(
         "head-compare-and-swap",
         "a head that somebody else moved is not written over",
         _SRC + "rows.py",
@@ -150,7 +184,7 @@ WRITE: Final[tuple[Guard, ...]] = (
         "one-refusal-touches-no-other",
         "an operation that is refused leaves no entry behind",
         _WRITER,
-        "                    del pending.entries[mark:]\n",
+        "            del pending.entries[entries:]\n",
         "",
         _T_WRITER + "test_one_refusal_in_a_batch_touches_none_of_the_others",
     ),

@@ -222,4 +222,28 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "        if False:\n",
         _G + "test_a_guardian_has_a_card_of_his_own",
     ),
+    guard(
+        "second-fresh-tells-nothing",
+        "an old second does not tell whether somebody stands by the record",
+        _RECORDED,
+        "    if not repeated and not own_entry:\n",
+        "    if before is None:\n",
+        _R + "test_a_stale_second_does_not_tell_whether_somebody_stands_by_it",
+    ),
+    guard(
+        "second-own-request",
+        "one request id is one second, whatever came of it",
+        _RECORDED,
+        "    if not repeated:\n        remember(txn, request, {})\n",
+        "    if before is None and about.grant_id is None:\n        remember(txn, request, {})\n",
+        _R + "test_one_request_id_is_one_second_whatever_came_of_it",
+    ),
+    guard(
+        "confirm-own-request",
+        "a yes does not become a no under one request id",
+        _SRC + "confirm.py",
+        "        asked=request,\n",
+        "",
+        _R + "test_one_request_id_is_one_answer",
+    ),
 )

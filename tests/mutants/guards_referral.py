@@ -18,6 +18,9 @@ _T_COURSE: Final = "tests/referral/test_course.py::"
 _T_SHARING: Final = "tests/referral/test_sharing.py::"
 _T_DIRECTORY: Final = "tests/referral/test_directory.py::"
 _T_STATES: Final = "tests/referral/test_states.py::"
+_T_POISON: Final = "tests/referral/test_poison.py::"
+_T_IDENTITY: Final = "tests/referral/test_identity_keys.py::"
+_IDENTITY: Final = _SRC + "identity_keys.py"
 
 CREATE: Final[tuple[Guard, ...]] = (
     guard(
@@ -32,8 +35,8 @@ CREATE: Final[tuple[Guard, ...]] = (
         "manifest-signature-at-referral",
         "a manifest counts only under the sender's registered key",
         _CREATE,
-        "    manifest = submission.signed.verify(sender_key)\n",
-        "    manifest = submission.signed.manifest\n",
+        "identity_keys.verified_under(sender_keys, made_at, submission.signed.verify)\n",
+        "submission.signed.manifest\n",
         _T_CREATE + "test_a_changed_signature_is_refused",
     ),
     guard(
@@ -171,7 +174,7 @@ COURSE: Final[tuple[Guard, ...]] = (
         "answer-signature-at-referral",
         "an answer counts only under its agency's key",
         _ANSWER,
-        "    filing.signed.verify(key)\n",
+        "        identity_keys.verified(connection, agency, said.at, filing.signed.verify)\n",
         "",
         _T_COURSE + "test_an_answer_signed_by_another_key_is_refused",
     ),
@@ -217,13 +220,91 @@ COURSE: Final[tuple[Guard, ...]] = (
     ),
 )
 
+POISON: Final[tuple[Guard, ...]] = (
+    guard(
+        "held-grant",
+        "under a grant of which an event is set aside nothing is fetched",
+        _SRC + "referral_store.py",
+        '    " UNION ALL SELECT 1 FROM grant_hold WHERE consent_grant = ?"\n',
+        '    " UNION ALL SELECT 1 FROM grant_hold WHERE consent_grant = ? AND sequence < 0"\n',
+        _T_POISON + "test_a_stop_that_cannot_be_written_down_denies_until_it_is",
+    ),
+    guard(
+        "held-everything",
+        "an event that may end anything lets nothing pass",
+        _SRC + "follow.py",
+        "                    self._know(not anything)\n",
+        "                    self._know(True)\n",
+        _T_POISON + "test_an_event_about_nobody_knows_what_denies_everything",
+    ),
+    guard(
+        "not-current-while-it-fails",
+        "while an event waits to be applied nothing is served",
+        _SRC + "follow.py",
+        "                    self._know(False)\n",
+        "                    pass\n",
+        _T_POISON + "test_an_event_of_a_newer_consent_denies_its_grant_and_no_other",
+    ),
+    guard(
+        "unknown-event-type",
+        "an event of a type that is not known is not taken for one without effect",
+        _SRC + "follow.py",
+        '        raise UnknownEventError("type")\n',
+        "        return\n",
+        _T_POISON + "test_an_event_of_a_newer_consent_denies_its_grant_and_no_other",
+    ),
+    guard(
+        "late-replay",
+        "a replayed event does not undo what consent said since",
+        _SRC + "follow.py",
+        "    if not newer:\n",
+        "    if True:\n",
+        _T_POISON + "test_a_late_replay_does_not_undo_what_consent_said_since",
+    ),
+    guard(
+        "follow-surroundings",
+        "trouble of the surroundings gives no event of consent's up",
+        _SRC + "follow.py",
+        "            if of_the_surroundings(error):\n",
+        "            if False:\n",
+        _T_POISON + "test_trouble_of_the_surroundings_is_waited_out",
+    ),
+)
+
+IDENTITY: Final[tuple[Guard, ...]] = (
+    guard(
+        "retired-at-directory",
+        "a retired identity key publishes nothing at the directory",
+        _IDENTITY,
+        "        if not key.held_at(at):\n",
+        "        if key.revoked_at is not None:\n",
+        _T_IDENTITY + "test_a_retired_key_publishes_nothing_more",
+    ),
+    guard(
+        "revoked-at-directory",
+        "under a revoked identity key the directory takes nothing",
+        _IDENTITY,
+        "return self.revoked_at is None and (self.retired_at is None or at < self.retired_at)\n",
+        "return self.retired_at is None or at < self.retired_at\n",
+        _T_IDENTITY + "test_a_revoked_key_is_refused_and_its_protocols_are_gone",
+    ),
+    guard(
+        "succession-at-directory",
+        "an agency lists a next key by the old one's signature alone",
+        _SRC + "rpc_directory.py",
+        '        if caller.kind == "agency" and (caller.name != request.agency or not given):\n',
+        '        if caller.kind == "agency" and caller.name != request.agency:\n',
+        _T_IDENTITY + "test_who_may_list_a_next_key",
+    ),
+)
+
 DIRECTORY: Final[tuple[Guard, ...]] = (
     guard(
         "keyrecord-signature-at-directory",
         "the directory carries only keys that the agency's identity signed",
         _KEYS,
-        "    record = key.signed.verify(identity)\n",
-        "    record = key.signed.record\n",
+        "        record = identity_keys.verified(connection, agency, now, key.signed.verify)\n",
+        "        record = key.signed.record\n",
         _T_DIRECTORY + "test_a_record_under_another_key_is_refused",
     ),
     guard(
@@ -262,8 +343,8 @@ DIRECTORY: Final[tuple[Guard, ...]] = (
         "protocol-keys-at-directory",
         "the directory carries only protocols of the registered keys",
         _REGISTRY,
-        "            if identity_key(connection, party.agency) != party.key:\n",
-        "            if False:\n",
+        "        if key != wanted:\n",
+        "        if False:\n",
         _T_DIRECTORY + "test_a_party_with_another_key_than_the_registrys_is_refused",
     ),
     guard(
@@ -276,4 +357,4 @@ DIRECTORY: Final[tuple[Guard, ...]] = (
     ),
 )
 
-GUARDS: Final[tuple[Guard, ...]] = (*CREATE, *COURSE, *DIRECTORY)
+GUARDS: Final[tuple[Guard, ...]] = (*CREATE, *COURSE, *POISON, *IDENTITY, *DIRECTORY)

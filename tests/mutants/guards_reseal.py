@@ -81,6 +81,41 @@ GUARDS: Final[tuple[Guard, ...]] = (
         _T_EXPLAIN + "test_behind_the_rule_that_decides_nothing_is_said",
     ),
     guard(
+        "explain-final-stop",
+        "she is never told that nobody stopped what was stopped for good",
+        _SRC + "decision.py",
+        "        Rule(Name.NOT_STOPPED, lambda: _require(grant.stop_index is None)),\n",
+        "        Rule(Name.NOT_STOPPED, lambda: _require(grant.final_at is None)),\n",
+        _T_EXPLAIN + "test_she_is_not_told_that_she_never_stopped_what_she_stopped_for_good",
+    ),
+    guard(
+        "explain-her-clock",
+        "she is not told that something opens which a suspect clock keeps shut",
+        _SRC + "decision.py",
+        "        Rule(Name.CONFIRMED, lambda: grant_state.require_shareable("
+        "grant, (category,), now)),\n"
+        "        Rule(Name.CLOCK_RIGHT, lambda: _require_clock(clock_suspect)),\n",
+        "        Rule(Name.CONFIRMED, lambda: grant_state.require_shareable("
+        "grant, (category,), now)),\n",
+        _T_EXPLAIN + "test_she_hears_that_a_clock_which_nobody_trusts_opens_nothing",
+    ),
+    guard(
+        "explain-room",
+        "nobody is told that an act is allowed which her receipt has no room for",
+        _SRC + "explain.py",
+        "        grant_leaves.require_room(Kind.DISCLOSE, grant.next_disclose)\n",
+        "        pass\n",
+        _T_EXPLAIN + "test_what_fits_her_receipt_is_explained_too",
+    ),
+    guard(
+        "slip-no-undo",
+        "a slip promises no undo where there is none",
+        "libs/formats/src/safehand_formats/slips.py",
+        '        undo if can_undo else said.line("no_undo"),\n',
+        "        undo,\n",
+        "tests/formats/test_slips.py::test_what_was_final_at_once_is_not_said_to_be_undone",
+    ),
+    guard(
         "code-opens-nothing",
         "who has a code is not thereby the person",
         _SRC + "rpc_ledger.py",
@@ -89,5 +124,30 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "                wire.receipt(one) for one in found\n",
         "tests/consent/release/test_slip_codes.py"
         "::test_every_decision_is_found_by_its_code_and_stays_closed",
+    ),
+    guard(
+        "reseal-same-purpose",
+        "a new seal changes not what the referral is for",
+        _SRC + "authorise.py",
+        "    if before.purpose != grant.purpose:\n",
+        "    if False:\n",
+        _NOTHING_ELSE + "[MANIFEST_MISMATCH-_for_something_else]",
+    ),
+    guard(
+        "refer-before-its-end",
+        "a manifest that ended while it waited gets no entry",
+        _SRC + "authorise.py",
+        "        if header.not_after <= txn.now:\n",
+        "        if False:\n",
+        "tests/consent/release/test_authorise.py::test_a_manifest_that_ends_while_it_waits_is_over",
+    ),
+    guard(
+        "looks-of-the-referral",
+        "a new seal starts no new count of looks",
+        _SRC + "release.py",
+        '        select(_T.manifest_digest).where(_T.referral == bindparam("referral"))\n',
+        '        select(_T.manifest_digest).where(_T.referral == bindparam("referral"))'
+        ".where(_T.replaced_by.is_(None))\n",
+        _T_RESEAL + "test_a_new_seal_starts_no_new_count_of_looks",
     ),
 )

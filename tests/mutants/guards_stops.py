@@ -14,8 +14,10 @@ _RULES: Final = "libs/ledger/src/safehand_ledger/rules.py"
 _ATTACK: Final = "tests/consent/attack/test_weak_stops.py::"
 _OTHERS: Final = "tests/consent/test_stops_by_others.py::"
 _RESUME: Final = "tests/consent/test_resume_by_staff.py::"
+_HEARS: Final = "tests/consent/release/test_who_hears.py::"
 _CODES: Final = "tests/consent/test_representatives.py::"
 _PRACTICE: Final = "tests/ledger/test_practice_rules.py::test_every_rule_of_practice_is_checked"
+_LAWFUL: Final = "tests/ledger/test_practice_rules.py::test_what_people_really_do_is_lawful"
 
 GUARDS: Final[tuple[Guard, ...]] = (
     guard(
@@ -86,9 +88,9 @@ GUARDS: Final[tuple[Guard, ...]] = (
     guard(
         "weak-stop-shown",
         "her list is not flooded by wishes that change nothing",
-        _WEAK,
-        "    return target.subject_id if shown else None\n",
-        "    return target.subject_id\n",
+        _QUOTAS,
+        "    return None if enough else subject_id\n",
+        "    return subject_id\n",
         _ATTACK + "test_her_list_is_not_flooded_by_wishes_that_change_nothing",
     ),
     guard(
@@ -168,10 +170,75 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "fsck-weak-window",
         "whoever reads the ledger sees a stop by others that could not be undone for 72 hours",
         _RULES,
-        '        self._require(hers or window >= WEAK_WINDOW_S, "TIME", index,'
-        ' "a weak stop with less time")\n',
+        '        self._require(window in allowed, "TIME", index,'
+        ' "another window than such a stop has")\n',
         "",
         _PRACTICE,
+    ),
+    guard(
+        "fsck-resume-late",
+        "and a resume in the second in which the stop was final",
+        _RULES,
+        '            inside = _number(body, "at") < _number(stop, "final_at")\n',
+        '            inside = _number(body, "at") <= _number(stop, "final_at")\n',
+        _PRACTICE,
+    ),
+    guard(
+        "fsck-after-term",
+        "and a stop or a resume when the consent's time was over",
+        _RULES,
+        '        inside = ends_at is None or _number(body, "at") < ends_at\n',
+        "        inside = True\n",
+        _PRACTICE,
+    ),
+    guard(
+        "fsck-void-late",
+        "and no problem where she says late that it was no consent",
+        _RULES,
+        "        if not self._void_late(grant, body, window):\n",
+        "        if True:\n",
+        _LAWFUL,
+    ),
+    guard(
+        "fsck-window-taken",
+        "and a window that was taken from her",
+        _RULES,
+        '        self._require(not (windowless and by_time), "TIME", index,'
+        ' "a window that there was not")\n',
+        "",
+        _PRACTICE,
+    ),
+    guard(
+        "fsck-never-final",
+        "and a stop that never becomes final, while releases go on",
+        _RULES,
+        '            self._require(open_, "TIME", index, "a stop that did not become final")\n',
+        "            pass\n",
+        _PRACTICE,
+    ),
+    guard(
+        "fsck-suspect-clock",
+        "and no problem where nothing was deleted because nobody could trust the clock",
+        "libs/ledger/src/safehand_ledger/releases.py",
+        "        return place < len(self._kept) and self._last > self._kept[place] + LATE_S\n",
+        "        return place < len(self._kept)\n",
+        _LAWFUL,
+    ),
+    guard(
+        "fsck-waits",
+        "and a consent that waits for a word longer than 14 days",
+        _RULES,
+        '                self._require(soon, "TERM", index, "waits longer than 14 days")\n',
+        "                pass\n",
+        _PRACTICE,
+    ),
+    guard(
+        "destroy-now-window",
+        "the entry of a stop that destroys now promises no window",
+        _SRC + "stops.py",
+        "        window_s = NO_WINDOW_S if destroy_now else WINDOW_S\n",
+        "        window_s = WINDOW_S\n",
+        "tests/consent/test_stops.py::test_destroy_now_stops_and_revokes_in_one_step",
     ),
     guard(
         "fsck-weak-end",
@@ -188,5 +255,70 @@ GUARDS: Final[tuple[Guard, ...]] = (
         '            self._require(holds, "SCOPE", index, "staff of another agency")\n',
         "            pass\n",
         _PRACTICE,
+    ),
+    guard(
+        "recipient-unaware",
+        "a recipient does not learn of a grant by its end, which it may have asked for itself",
+        _SRC + "events_out.py",
+        " * bool(row.next_refer)\n",
+        "\n",
+        _HEARS + "test_a_recipient_does_not_learn_of_a_grant_by_its_end[a stop by others]",
+    ),
+    guard(
+        "recipient-aware",
+        "a recipient hears that what it holds has ended",
+        _SRC + "events_out.py",
+        ' + [f"agency/{row.recipient}"] * bool(row.next_refer)\n',
+        "\n",
+        _HEARS + "test_a_recipient_hears_what_becomes_of_a_grant_with_a_referral[her own stop]",
+    ),
+    guard(
+        "weak-code-once",
+        "a code is one way of naming her, whoever shows it",
+        _WEAK,
+        '    by = "" if wish.whom == CODE else wish.agency or ""\n',
+        '    by = wish.agency or ""\n',
+        _ATTACK + "test_a_code_is_one_way_whoever_shows_it",
+    ),
+    guard(
+        "portal-codes-counted",
+        "trying codes at the portal fills nothing",
+        _QUOTAS,
+        "    waits.append(_wait(connection, counted, most, now))\n",
+        "    waits += [_wait(connection, counted, most, now)] * (agency is not None)\n",
+        _ATTACK + "test_who_tries_codes_keeps_no_first_stop_out_and_fills_nothing",
+    ),
+    guard(
+        "portal-codes-alike",
+        "the day's count of codes does not tell a right one from a wrong one",
+        _QUOTAS,
+        "    counted = (_N.agency == agency) & _N.named.is_not(None)\n",
+        "    counted = (_N.agency == agency) & _N.named.is_not(None)"
+        "\n    if agency is None:\n        counted &= _N.subject_id.is_(None)\n",
+        _ATTACK + "test_a_right_code_is_answered_as_a_wrong_one_however_many_were_tried",
+    ),
+    guard(
+        "weak-stop-same-statements",
+        "a wish without effect asks the database as much about nobody as about somebody",
+        _WEAK,
+        "    if changed:\n        return target.subject_id\n",
+        "    if changed or target.subject_id is None:\n        return target.subject_id\n",
+        _ATTACK + "test_a_wish_without_effect_asks_the_database_as_much_about_nobody",
+    ),
+    guard(
+        "weak-stop-leaves-him-time",
+        "a stop by others lets no guardian's time run out",
+        _SRC + "guardians.py",
+        "grant_state.is_live(row, now) or stop_leaves.is_weakly_stopped(row, now)\n",
+        "grant_state.is_live(row, now)\n",
+        "tests/consent/test_guardians.py::test_a_stop_by_others_does_not_use_up_his_time",
+    ),
+    guard(
+        "hidden-tries-counted",
+        "she is told how many more tries there were than she is shown",
+        _QUOTAS,
+        "    hidden = subject_id if enough and subject_id else _NOBODY\n",
+        "    hidden = _NOBODY\n",
+        _RESUME + "test_she_is_told_how_many_more_tries_there_were",
     ),
 )

@@ -5,14 +5,26 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 from safehand_core.errors import SafehandError
 from safehand_core.reasons import Reason
-from safehand_store import guard, migrate, outbox, roles
+from safehand_notify_service import app as notify
+from safehand_notify_service.settings import NotifySettings
+from safehand_referral_service import app as referral
+from safehand_referral_service.settings import ReferralSettings
+from safehand_store import guard, migrate, outbox, postgres, roles
 from safehand_store.columns import Whole
-from safehand_store.engine import begin_read, begin_write, driver, open_engine, require_durable
+from safehand_store.engine import (
+    begin_read,
+    begin_write,
+    driver,
+    open_engine,
+    require_durable,
+    require_standby,
+)
 from safehand_store.location import Postgres, locate, of_service
 from sqlalchemy import BigInteger, Column, Engine, MetaData, Table, Text, text
 from sqlalchemy.dialects import postgresql
@@ -408,3 +420,47 @@ def test_the_outbox_counts_on(store: Database) -> None:
         assert [event.time - 2**40 for event in outbox.after(connection, 0, 9)] == [1, 2, 3]
         assert outbox.head(connection) == 3
     engine.dispose()
+
+
+# --- a standby of every commit (with a real one: tests/fault/test_standby.py) --------------------
+
+
+@pytest.mark.parametrize(
+    ("settings", "open_database"),
+    [
+        (ReferralSettings, referral.open_database),
+        (NotifySettings, notify.open_database),
+    ],
+)
+def test_a_service_that_requires_a_standby_does_not_start_without(
+    tmp_path: Path, settings: Any, open_database: Any
+) -> None:
+    service = settings.service
+    made = database.new(tmp_path / "unused", PG[0])
+    made.migrate(*SCHEMAS[service])
+    told = {"data_dir": tmp_path, "database_url": made.url, "profile": "test"}
+    open_database(settings.model_construct(**told)).dispose()
+    for where in (told, {**told, "database_url": ""}):
+        with pytest.raises(SafehandError) as error:
+            open_database(settings.model_construct(**where, require_standby=True))
+        assert error.value.reason is Reason.CONFIG_INVALID
+    made.drop()
+
+
+def test_what_requires_a_standby_writes_nothing_without_and_reads_on(
+    store: Database, engine: Engine
+) -> None:
+    with pytest.raises(SafehandError) as error:
+        require_standby(engine)
+    assert error.value.reason is Reason.CONFIG_INVALID
+    engine.update_execution_options(**{postgres.REQUIRE_STANDBY: True})
+    for _ in range(2):
+        with pytest.raises(SafehandError) as error, begin_write(engine) as connection:
+            connection.execute(NOTE.insert(), {"id": 1, "text": "one"})
+        assert error.value.reason is Reason.UNAVAILABLE
+        with begin_read(engine) as connection:
+            assert connection.execute(NOTE.select()).all() == []
+    other = open_engine(store.location)
+    with begin_write(other) as connection:
+        assert connection.execute(NOTE.select()).all() == [], "no lock is left behind"
+    other.dispose()

@@ -22,6 +22,7 @@ from safehand_core import logs
 from safehand_core.errors import SafehandError
 from safehand_core.reasons import Reason
 from safehand_formats.kinds import Kind
+from sqlalchemy import event
 
 from tests.consent.attack.test_receipt_size import DEPTH, HASH_LINE, HER_OWN
 from tests.consent.attack.test_threads import AT_ONCE_S, HALF_OPEN, half_open
@@ -126,7 +127,7 @@ def test_so_is_every_refusal_of_too_many(settled: World, her: bytes) -> None:
     acts = ways(settled, her)
     for _ in range(WISHES):
         for act in acts.values():
-            act()
+            outcome(act)  # a code that a worker heard and the portal too is refused sooner
     settled.clock.advance(60)
     answers = {name: outcome(act) for name, act in acts.items()}
     assert len(set(answers.values())) == 1, answers
@@ -297,7 +298,8 @@ def test_her_list_is_not_flooded_by_wishes_that_change_nothing(
         settled.stop_grant(her, grant)
     rows = written(settled, lambda: [stop_for_her(settled, grant=grant) for grant in made])
     assert rows["stop_note"] == 6, "the caller's wish leaves the same row"
-    assert sum(note.by == "worker" for note in notes(settled, her)) == 4
+    shown = [note.more for note in notes(settled, her) if note.by == "worker"]
+    assert shown == [2, 0, 0, 0], "of the others she is told how many"
     stop_for_her(settled, "legal", grant=made[0])
     assert notes(settled, her)[0].agency == "legal"
 
@@ -311,17 +313,97 @@ def test_notes_about_nobody_are_forgotten_after_a_day(settled: World, her: bytes
     assert settled.rows("SELECT count(*) FROM stop_note") == [(1,)]
 
 
-def test_who_tries_codes_holds_up_no_right_one_and_fills_nothing(
+def test_who_tries_codes_keeps_no_first_stop_out_and_fills_nothing(
     settled: World, her: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stop_quotas, "WRONG_CODES", 3)
+    monkeypatch.setattr(stop_quotas, "CODES_AT_PORTAL", 3)
     grant = str(settled.grant(her).grant.grant)
     code = add(settled, her).representative_code
     tried = [outcome(partial(stop_as_representative, settled, card(n))) for n in range(50, 60)]
-    assert len(set(tried)) == 1
+    assert len(set(tried[:3])) == len(set(tried[3:])) == 1
+    assert tried[3][0] is Reason.QUOTA_EXCEEDED
     assert settled.rows("SELECT count(*) FROM stop_note") == [(3,)]
-    assert outcome(lambda: stop_as_representative(settled, code)) == tried[0]
+    assert outcome(lambda: stop_as_representative(settled, code)) == tried[3]
     assert state(settled, grant)[0] == "stopped"
+    (note,) = notes(settled, her)
+    assert note.by == "representative"
+    # A worker who is shown the code is not held up by what comes in at the portal.
+    settled.resume_grant(her, grant)
+    stop_for_her(settled, representative_code=code)
+    assert state(settled, grant)[0] == "stopped"
+
+
+@pytest.mark.parametrize("tried_before", [0, 2, 3, 9])
+def test_a_right_code_is_answered_as_a_wrong_one_however_many_were_tried(
+    settled: World, her: bytes, monkeypatch: pytest.MonkeyPatch, tried_before: int
+) -> None:
+    """Also what it leaves of the day's count, and what a request id under which it was said is."""
+    monkeypatch.setattr(stop_quotas, "CODES_AT_PORTAL", 6)
+    submits: list[bool] = []
+    writer = settled.app.context.writer
+    submit = writer.submit
+
+    def counted(operation: Any, **how: Any) -> Any:
+        submits.append(how.get("stop", False))
+        return submit(operation, **how)
+
+    code = add(settled, her).representative_code
+    monkeypatch.setattr(writer, "submit", counted)
+    heard = []
+    for one in (code, WRONG_CODE):
+        for n in range(tried_before):
+            outcome(partial(stop_as_representative, settled, card(60 + n)))
+        submits.clear()
+        request_id = settled.request_id()
+        said = [outcome(partial(stop_as_representative, settled, one, request_id))]
+        said += [outcome(partial(stop_as_representative, settled, one)) for _ in range(4)]
+        said += [outcome(partial(stop_as_representative, settled, card(99), request_id))]
+        said += [outcome(partial(stop_as_representative, settled, card(98)))]
+        heard.append((said, list(submits)))
+        settled.clock.advance(DAY_S)
+        settled.sweep()
+    at_once, a_day_later = heard
+    assert at_once[0][0][0] == ("answered" if tried_before < 6 else Reason.QUOTA_EXCEEDED)
+    assert [one[0] for one in at_once[0]] == [one[0] for one in a_day_later[0]]
+    assert at_once[1] == a_day_later[1]
+
+
+def test_a_wish_without_effect_asks_the_database_as_much_about_nobody(
+    settled: World, her: bytes
+) -> None:
+    settled.register("haven", 2, "without-grants")
+    context = settled.app.context
+    statements: list[str] = []
+
+    def noted(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+        statements.append(statement)
+
+    event.listen(context.engine, "before_cursor_execute", noted)
+    found = []
+    for who in ("without-grants", "nobody-at-all"):
+        statements.clear()
+        stop_for_her(settled, subject_ref=who)
+        found.append(list(statements))
+    event.remove(context.engine, "before_cursor_execute", noted)
+    assert found[0] == found[1]
+
+
+def test_a_code_is_one_way_whoever_shows_it(settled: World, her: bytes) -> None:
+    """Three a day in all, at the portal and with every agency."""
+    settled.register_protocol("clinic", "legal")
+    grant = str(settled.grant(her).grant.grant)
+    code = add(settled, her).representative_code
+    acts: list[Act] = [lambda: stop_as_representative(settled, code)]
+    acts += [
+        partial(stop_for_her, settled, agency, representative_code=code)
+        for agency in ("haven", "legal", "clinic")
+    ]
+    for act in acts:
+        for _ in range(2):
+            outcome(act)
+            if state(settled, grant)[0] == "stopped":
+                settled.resume_grant(her, grant)
+    assert leaf_kinds(settled, grant).count(Kind.STOP) == WISHES
 
 
 def test_the_largest_receipt_that_staff_can_cause_fits_an_answer(

@@ -333,6 +333,24 @@ def test_a_manifest_must_end_with_the_consent_and_not_be_over(world: World, sess
     world.authorise(world.seal(grant, not_after=end))
 
 
+def test_a_manifest_that_ends_while_it_waits_is_over(
+    fresh_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its entry would be one that it outlived: the ledger's time at the entry decides."""
+    world = fresh_world
+    sealed = world.seal(world.grant(world.session()), not_after=world.now + 1)
+    writer = world.app.context.writer
+    submit = writer.submit
+
+    def late(operation: Any, **how: Any) -> Any:
+        world.clock.advance(1)
+        return submit(operation, **how)
+
+    monkeypatch.setattr(writer, "submit", late)
+    with refused(Reason.EXPIRY_INVALID, by=world):
+        world.authorise(sealed)
+
+
 def test_a_manifest_from_the_future(world: World, grant: str) -> None:
     world.authorise(world.seal(grant, created=world.now + 300))
     with refused(Reason.MALFORMED, by=world):

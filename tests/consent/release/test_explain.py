@@ -11,11 +11,12 @@ import pytest
 from safehand.common.v1 import reason_pb2
 from safehand.consent.v1 import consent_pb2 as pb
 from safehand.consent.v1 import explain_pb2
-from safehand_consent_service import release
+from safehand_consent_service import grant_leaves, release
 from safehand_consent_service.decision import Name
-from safehand_consent_service.rule_words import TO_AGENCY, TO_HER
+from safehand_consent_service.rule_words import TO_AGENCY, TO_HER, TO_SENDER
 from safehand_core.errors import SafehandError
 from safehand_core.reasons import Reason
+from safehand_formats.kinds import Kind
 
 from tests.consent.release.world import DAY_S, A, B, C, Sent, World, refused
 
@@ -122,6 +123,21 @@ def test_identity_waits_for_the_acceptance(world: World) -> None:
     assert world.release(sent, "NAME").inner_wrap
 
 
+def test_what_fits_her_receipt_is_explained_too(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(grant_leaves, "MOST", {Kind.REFER: 1, Kind.DISCLOSE: 1})
+    grant = world.grant(world.session())
+    assert ask_send(world, grant, ["CARD"]).allowed
+    sent = world.send(grant)
+    full = ask_send(world, grant, ["CARD"])
+    assert word(full) == verdict(lambda: world.send(grant)) == "QUOTA_EXCEEDED"
+    assert ask_open(world, sent).allowed
+    world.release(sent)
+    full = ask_open(world, sent)
+    assert word(full) == verdict(lambda: world.release(sent)) == "QUOTA_EXCEEDED"
+
+
 SENDING: dict[str, tuple[str, list[str], str]] = {
     "inside": ("", ["CARD", "NAME"], "housing"),
     "another purpose": ("PURPOSE_MISMATCH", ["CARD"], "legal"),
@@ -159,6 +175,18 @@ def test_stopped_and_destroyed_are_explained_alike(world: World) -> None:
         world.stop_grant(session, grant, mode)
         answers.append(ask_open(world, sent).SerializeToString(deterministic=True))
     assert answers[0] == answers[1]
+
+
+def test_the_sender_is_told_of_the_recipients_act_and_not_of_its_own(world: World) -> None:
+    sent = world.send(world.grant(world.session()))
+    world.accept(sent)
+    mine, other = ask_open(world, sent, "NAME"), ask_open(world, sent, "NAME", caller=A)
+    assert [item.outcome for item in mine.findings] == [item.outcome for item in other.findings]
+    said = {item.rule: item.words for item in other.findings}
+    assert "the recipient's signed acceptance" in said[Name.ACCEPTED]
+    assert "your" not in said[Name.ACCEPTED]
+    for item in other.findings:
+        assert item.words == TO_SENDER[Name(item.rule)].holds
 
 
 def test_behind_the_rule_that_decides_nothing_is_said(world: World) -> None:
@@ -226,6 +254,36 @@ def test_she_hears_all_of_it(world: World) -> None:
     assert [item.rule for item in stopped.findings if item.outcome == FAILS] == [Name.NOT_STOPPED]
 
 
+@pytest.mark.parametrize("mode", [pb.STOP_MODE_DESTROY_NOW, pb.STOP_MODE_INVALIDATE])
+def test_she_is_not_told_that_she_never_stopped_what_she_stopped_for_good(
+    world: World, mode: pb.StopMode.ValueType
+) -> None:
+    session = world.session()
+    grant = world.grant(session)
+    world.stop_grant(session, grant, mode)
+    answer = ask_hers(world, session, grant, "NAME")
+    assert [item.rule for item in answer.findings if item.outcome == FAILS] == [Name.NOT_STOPPED]
+
+
+def test_what_was_turned_on_again_is_not_stopped(world: World) -> None:
+    session = world.session()
+    grant = world.grant(session)
+    world.stop_grant(session, grant)
+    world.resume_grant(session, grant)
+    assert ask_hers(world, session, grant, "NAME").allowed
+
+
+def test_she_hears_that_a_clock_which_nobody_trusts_opens_nothing(fresh_world: World) -> None:
+    session = fresh_world.session()
+    grant = fresh_world.grant(session)
+    sent = fresh_world.send(grant)
+    _suspect(fresh_world, sent, session)
+    answer = ask_hers(fresh_world, session, grant, "CARD")
+    assert not answer.allowed
+    assert [item.rule for item in answer.findings if item.outcome == FAILS] == [Name.CLOCK_RIGHT]
+    assert verdict(lambda: fresh_world.release(sent)) == "CLOCK_SUSPECT"
+
+
 def test_nobody_asks_for_another(world: World) -> None:
     grant = world.grant(world.session())
     with refused(Reason.NOT_FOUND):
@@ -243,5 +301,6 @@ def test_every_rule_that_is_asked_has_words(world: World) -> None:
     assert asked == {name.value for name in TO_AGENCY}
     hers = {item.rule for item in ask_hers(world, session, grant, "CARD").findings}
     assert hers == {name.value for name in TO_HER}
-    for words in (*TO_AGENCY.values(), *TO_HER.values()):
+    assert TO_SENDER.keys() == TO_AGENCY.keys()
+    for words in (*TO_AGENCY.values(), *TO_SENDER.values(), *TO_HER.values()):
         assert words.holds != words.fails

@@ -7,7 +7,8 @@ import time
 from collections.abc import Callable
 
 import pytest
-from safehand_consent_service.gate import FORGET_AFTER_S, Gates, Passage
+from safehand_consent_service.gate import FORGET_AFTER_S, Gates
+from safehand_consent_service.leaving import Passage
 from safehand_core.errors import SafehandError
 from safehand_core.reasons import Reason
 

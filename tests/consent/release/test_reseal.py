@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 from safehand.consent.v1 import consent_pb2 as pb
+from safehand_consent_service import release
 from safehand_core.reasons import Reason
 from safehand_formats.bodies import decode_body
 from safehand_formats.kinds import Kind
@@ -112,6 +113,12 @@ def _more_urgent(world: World, sent: Sent, session: bytes) -> Sealed:
     return again(world, sent, world.grant(session), urgency="emergency")
 
 
+def _for_something_else(world: World, sent: Sent, session: bytes) -> Sealed:
+    """The purpose is that of its own consent: only the one before shows that it changed."""
+    other = world.grant(session, world.terms(purpose="legal"))
+    return again(world, sent, other, purpose="legal")
+
+
 def _of_no_referral(world: World, sent: Sent, session: bytes) -> Sealed:
     return again(world, sent, world.grant(session), referral="0" * 32)
 
@@ -133,6 +140,7 @@ def _in_place_of_the_one_before(world: World, sent: Sent, session: bytes) -> Sea
         (Reason.MANIFEST_MISMATCH, _nothing_new),
         (Reason.MANIFEST_MISMATCH, _another_service),
         (Reason.MANIFEST_MISMATCH, _more_urgent),
+        (Reason.MANIFEST_MISMATCH, _for_something_else),
         (Reason.MANIFEST_MISMATCH, _of_no_referral),
         (Reason.MANIFEST_MISMATCH, _in_place_of_another),
         (Reason.MANIFEST_MISMATCH, _in_place_of_the_one_before),
@@ -149,6 +157,24 @@ def test_nothing_else_takes_its_place(
     with refused(reason):
         world.authorise(sealed)
     assert world.size == size
+
+
+def test_a_new_seal_starts_no_new_count_of_looks(
+    fresh_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are counted for a recipient and a referral; its manifests are one referral."""
+    monkeypatch.setattr(release, "LOOKS", 2)
+    world = fresh_world
+    session = world.session()
+    sent, other = world.send(world.grant(session)), world.send(world.grant(session))
+    world.release(sent)
+    newer = world.authorise(again(world, sent, world.grant(session)))
+    world.release(newer)
+    with refused(Reason.QUOTA_EXCEEDED):
+        world.release(newer)
+    world.release(other)
+    world.clock.advance(release.LOOKS_WINDOW_S)
+    world.release(newer)
 
 
 def test_a_stop_of_the_new_consent_ends_it_and_one_of_the_old_does_not(fresh_world: World) -> None:

@@ -24,9 +24,11 @@ def run(*words: str) -> tuple[int, str]:
 def test_a_database_is_migrated_and_the_service_may_use_it(tmp_path: Path) -> None:
     service = "notify"
     store = database.new(tmp_path / "unused", VERSION)
-    (tmp_path / "password").write_text("not asked for\n")
+    password = tmp_path / "password"
+    password.write_text("not asked for\n")
+    password.chmod(0o600)
     words = ["--service", service, "--url", store.owner_url, "--app-role", APP]
-    code, out = run(*words, "--password-file", str(tmp_path / "password"))
+    code, out = run(*words, "--password-file", str(password))
     assert code == 0, out
     assert json.loads(out) == {"service": service, "revision": "0001"}
     migrate.open_service(store.location, *SCHEMAS[service]).dispose()

@@ -51,11 +51,11 @@ def test_a_command_runs_and_what_it_printed_is_kept(name: str, tmp_path: Path) -
     assert kept["output"] == done.stdout
     assert str(tmp_path) not in kept["output"], "how to repeat it names no place"
     assert kept["data"]
-    told = f"<!-- output {name} -->\nold\n<!-- end -->\n"
+    told = f"<!-- output {name} -->\nas it was before\n<!-- end -->\n"
     filled, missing = page.filled(told, tmp_path)
     assert missing == []
     assert done.stdout.rstrip() in filled
-    assert "old" not in filled
+    assert "as it was before" not in filled
 
 
 @pytest.mark.parametrize("engine", database.QUICK)

@@ -142,7 +142,7 @@ def test_what_is_refused_is_not_half_done_and_what_was_answered_holds(
         views = {view.grant for view in open_still.her.grants()}
         assert len(views) == 1 + len(asked.grants), "each is there, and once"
         # Every service is well: a referral passes, is told of, and is told of again when it stops.
-        crash.drive_events(crash.Scene.set(world))
+        crash.drive_events(patiently(lambda: crash.Scene.set(world)))
         crash.gapless(world)
         report = world.fsck()
         assert report.ok, report.problems

@@ -44,6 +44,9 @@ def acknowledge_all(world: World) -> None:
 def stop_somebody(world: World) -> str:
     person = world.person()
     grant = world.grant(person)
+    # A recipient hears of the end of what it has a referral under; each agency of both ends: of
+    # the consent, and of the sharing that rests on it.
+    world.send(grant)
     with world.session(person) as her:
         her.stop(grant)
     return grant
@@ -54,7 +57,7 @@ def test_an_unacknowledged_stop_ages_until_the_agency_says_that_it_acted(watched
     soon(lambda: read(watched, "notify", WAITING) == 0, "every stop is acknowledged")
     assert read(watched, "notify", OLDEST) == 0
     stop_somebody(watched)
-    soon(lambda: read(watched, "notify", WAITING) == 2, "both agencies were told")
+    soon(lambda: read(watched, "notify", WAITING) == 4, "both agencies were told of both ends")
     soon(lambda: read(watched, "notify", OLDEST) >= 1, "the stop ages")
     # Reading is not acting: the agency that asked has still not said that it dealt with it.
     assert watched.agency_b.deliveries()
@@ -64,10 +67,10 @@ def test_an_unacknowledged_stop_ages_until_the_agency_says_that_it_acted(watched
     done = run(watched, "notify", "stops", "waiting")
     assert done.exit_code == 1
     found = json.loads(done.stdout)["agencies"]
-    assert [(one["agency"], one["stops"]) for one in found] == [("agency-a", 1), ("agency-b", 1)]
+    assert [(one["agency"], one["stops"]) for one in found] == [("agency-a", 2), ("agency-b", 2)]
 
     watched.agency_a.acknowledge_deliveries(watched.agency_a.deliveries()[-1].cursor)
-    soon(lambda: read(watched, "notify", WAITING) == 1, "one agency is left")
+    soon(lambda: read(watched, "notify", WAITING) == 2, "one agency is left")
     assert read(watched, "notify", OLDEST) >= 1
     acknowledge_all(watched)
     soon(lambda: read(watched, "notify", OLDEST) == 0, "nobody is left to be phoned")
@@ -76,8 +79,9 @@ def test_an_unacknowledged_stop_ages_until_the_agency_says_that_it_acted(watched
 
 
 def test_the_listener_acknowledges_where_it_is_told_to(watched: World) -> None:
+    acknowledge_all(watched)
     stop_somebody(watched)
-    soon(lambda: read(watched, "notify", WAITING) >= 2, "both agencies were told")
+    soon(lambda: read(watched, "notify", WAITING) >= 4, "both agencies were told of both ends")
     count = str(len(watched.agency_a.deliveries()))
     before = read(watched, "notify", WAITING)
     assert run(watched, "agency-a", "listen", "--count", count).exit_code == 0

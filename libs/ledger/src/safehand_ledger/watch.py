@@ -91,9 +91,8 @@ class Watch:
 
     def _ask(self, asked: float) -> None:
         begun = self._monotonic()
-        with suppress(
-            Exception
-        ):  # an error is no answer: another try, until it was silent too long
+        # An error is no answer: another try, until it was silent too long.
+        with suppress(Exception):
             if self._held():
                 self._sign_of_life = begun
             else:

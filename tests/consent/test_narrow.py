@@ -61,7 +61,7 @@ def test_it_is_answered_after_its_head_is_in_the_anchor(
     world: World, her: bytes, grant: str
 ) -> None:
     done = narrow(world, her, grant, "NAME")
-    assert int(world.settings.anchor.read_text().split("\n")[1]) > done.receipt.index
+    assert world.anchored() > done.receipt.index
 
 
 def test_the_card_stays_named_or_not(world: World, her: bytes, grant: str) -> None:

@@ -59,7 +59,7 @@ def test_a_stop_is_answered_after_its_head_is_in_the_anchor(
     world: World, her: bytes, grant: str
 ) -> None:
     answer = world.stop_grant(her, grant)
-    size = int(world.settings.anchor.read_text().split("\n")[1])
+    size = world.anchored()
     assert size > answer.stop_receipt.index
 
 

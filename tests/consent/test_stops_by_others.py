@@ -75,7 +75,7 @@ def test_it_is_answered_after_its_head_is_in_the_anchor(
     world: World, her: bytes, grant: str
 ) -> None:
     stop_for_her(world, grant=grant)
-    size = int(world.settings.anchor.read_text().split("\n")[1])
+    size = world.anchored()
     assert size == world.rows("SELECT count(*) FROM ledger_leaf")[0][0]
 
 

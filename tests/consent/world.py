@@ -32,6 +32,7 @@ from safehand_formats.sharing_protocol import (
     SharingProtocol,
     SignedProtocol,
 )
+from safehand_ledger import anchor
 from safehand_ledger.fsck import fsck
 from safehand_rpc.ca import DevCa
 from safehand_rpc.dial import Channel, connect
@@ -334,6 +335,13 @@ class World:
         )
         opening.require_match(leaf)
         return opening
+
+    def anchored(self) -> int:
+        """Leaves under the newest head that is in the anchor file, as a verifier reads it."""
+        verifier = NoteVerifier.from_vkey(self.vkey)
+        head = anchor.read(self.settings.anchor, verifier)
+        assert head is not None
+        return head.size
 
     def rows(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
         """What the database holds, read past the service."""

@@ -20,6 +20,9 @@ from tests.harness.world import World
 NATS: Final = "nats-server"
 EVERY_S: Final = (1.0, 5.0)
 """Seconds between two troubles: often enough that one meets the recovery from another."""
+EVERY_WITH_A_PAIR_S: Final = (3.0, 10.0)
+"""The same where the database itself is killed and fails over, which takes it up to ten seconds:
+below that hardly anything is ever answered, and what nobody was promised cannot be broken."""
 HELD_S: Final = (1.0, 4.0)
 """Seconds for which something stays dead or cut off."""
 READY_S: Final = 60.0
@@ -61,7 +64,8 @@ class Trouble(threading.Thread):
 
     def run(self) -> None:
         try:
-            while not self._stopping.wait(self._dice.uniform(*EVERY_S)):
+            every_s = EVERY_S if self._ground.pair is None else EVERY_WITH_A_PAIR_S
+            while not self._stopping.wait(self._dice.uniform(*every_s)):
                 name, make = self._next()
                 make()
                 self.counts[name] += 1

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from safehand_rpc.tls import TlsFiles
 
+from tests.consent.put_off import PUT_OFF, Watch, watched
 from tests.consent.world import World, certificates
 
 
@@ -17,7 +18,16 @@ def tls(tmp_path_factory: pytest.TempPathFactory) -> dict[str, TlsFiles]:
 
 
 @pytest.fixture
-def bare_world(tmp_path: Path, tls: dict[str, TlsFiles]) -> Iterator[World]:
+def watch(monkeypatch: pytest.MonkeyPatch) -> Iterator[Watch]:
+    """Nothing that a test does reads what may not be written yet."""
+    watch = watched(monkeypatch)
+    yield watch
+    assert watch.seen == []
+    assert watch.put_off <= PUT_OFF
+
+
+@pytest.fixture
+def bare_world(tmp_path: Path, tls: dict[str, TlsFiles], watch: Watch) -> Iterator[World]:
     """A service that was just started for the first time: nobody is enrolled."""
     world = World(tmp_path, tls).start()
     try:

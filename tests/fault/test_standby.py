@@ -244,6 +244,30 @@ def test_an_asynchronous_standby_is_refused_where_one_is_required(
         eventually(lambda: process.ended() == EXIT_CONFIG, "it ends")
 
 
+def test_a_process_that_starts_before_its_standby_waits_for_it(
+    tmp_path: Path, tls: dict[str, TlsFiles], servers: Servers
+) -> None:
+    """As after a failover: it does not end, which would cost one start after the other."""
+    server = primary(servers)
+    store = database.on(server)
+    store.migrate(*SCHEMAS["consent"])
+    server.execute(f'GRANT pg_read_all_stats TO "{APP}"')
+    standby = servers(server.standby())
+    server.configure(synchronous_standby_names="*")
+    world = World(tmp_path, tls, clock=cast(Any, SystemClock()), store=store)
+    with contextlib.ExitStack() as stack:
+        begun: list[Process] = []
+        thread = threading.Thread(
+            target=lambda: begun.append(stack.enter_context(running(world, tmp_path / "one")))
+        )
+        thread.start()
+        asked = f"SELECT 1 FROM pg_stat_activity WHERE usename = '{APP}'"
+        eventually(lambda: bool(server.execute(asked)), "it asks", within_s=WITHIN_S)
+        standby.start()
+        thread.join()
+        assert begun[0].said.get("event") == "serving"
+
+
 def test_what_an_asynchronous_standby_lost_is_found_by_the_anchor(
     tmp_path: Path, servers: Servers
 ) -> None:

@@ -230,6 +230,8 @@ class Cluster:
         self.settings = {
             "primary_conninfo": f"{server} application_name=standby",
             "hot_standby": "on",
+            # As docs/operations.md says: commits wait while a standby waits to connect again.
+            "wal_retrieve_retry_interval": "200ms",
         }
 
     def make_roles(self) -> None:

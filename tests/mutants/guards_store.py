@@ -217,6 +217,14 @@ GUARDS: Final[tuple[Guard, ...]] = (
         _T_STANDBY + "test_an_asynchronous_standby_is_refused_where_one_is_required",
     ),
     guard(
+        "postgres-await-standby",
+        "consent waits a while for a standby before it gives up",
+        "services/consent/src/safehand_consent_service/standby.py",
+        "            if error.reason not in _LATER or monotonic() >= until:\n",
+        "            if error:\n",
+        _T_STANDBY + "test_a_process_that_starts_before_its_standby_waits_for_it",
+    ),
+    guard(
         "postgres-cancelled-wait",
         "a commit that did not wait for its standby is not answered",
         _WRITER,

@@ -20,7 +20,7 @@ from sqlalchemy import event
 
 from safehand_consent_service import app, measures, worker
 from safehand_consent_service.settings import ConsentSettings
-from safehand_consent_service.standby import Standby
+from safehand_consent_service.standby import Standby, elect_patiently
 from safehand_consent_service.tables import METADATA
 
 
@@ -37,7 +37,7 @@ def api(settings: ConsentSettings) -> None:
             watch("consent", clock, measures.gauges(made.context))
             print(json.dumps({"event": "serving", "port": port}), flush=True)
 
-        if made.can_stand_by and not made.elect():
+        if made.can_stand_by and not elect_patiently(made):
             _stand_by(made, ready)
         else:
             ready()

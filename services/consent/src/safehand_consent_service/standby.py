@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable
 from typing import Final
 
@@ -23,6 +24,36 @@ POLL_S: Final = 1.0
 
 _LATER: Final = frozenset({Reason.UNAVAILABLE, Reason.CONFIG_INVALID})
 """What may pass: until then this process goes on standing by."""
+
+PATIENCE_S: Final = 10.0
+"""Seconds for which a first process waits for what may pass: twice those after which a standby
+connects again by default, and short enough that a wrong setting is told as one."""
+PATIENT_POLL_S: Final = 0.25
+
+
+def elect_patiently(
+    app: App,
+    *,
+    patience_s: float = PATIENCE_S,
+    monotonic: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> bool:
+    """``app.elect()``, again while it is refused for what may pass, as in the middle of a failover:
+    nothing can be written then, and to start anew would only take longer.
+
+    Raises what ``elect`` raises after ``patience_s``, and at once what does not pass.
+    """
+    until, said = monotonic() + patience_s, False
+    while True:
+        try:
+            return app.elect()
+        except SafehandError as error:
+            if error.reason not in _LATER or monotonic() >= until:
+                raise
+            if not said:
+                said = True
+                logs.get().warning("standby.waits", reason=error.reason.value)
+        sleep(PATIENT_POLL_S)
 
 
 class Standby:

@@ -226,6 +226,9 @@ class Cluster:
             "--checkpoint=fast",
             "--no-sync",
             "--write-recovery-conf",
+            # Or the source may throw away what this one has not read, which then never follows.
+            "--create-slot",
+            f"--slot=standby_{self.folder.name.rpartition('-')[2]}",
         )
         self.settings = {
             "primary_conninfo": f"{server} application_name=standby",

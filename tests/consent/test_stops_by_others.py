@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
 import pytest
 from safehand.consent.v1 import consent_pb2 as pb
+from safehand_consent_service import stop_quotas
 from safehand_consent_service.stop_quotas import WISHES
 from safehand_consent_service.stops import WINDOW_S as HER_WINDOW_S
 from safehand_consent_service.weak_stops import WINDOW_S
@@ -234,6 +238,60 @@ def test_a_repeat_is_the_same_and_does_not_undo_her_resume(
     assert not world.app.context.gates.is_up(grant)
     with refused(Reason.REQUEST_ID_REUSED):
         stop_for_her(world, grant=ABSENT, request_id=request_id)
+
+
+@pytest.mark.parametrize("other", [False, True])
+def test_a_repeat_holds_no_release_up(
+    world: World, her: bytes, grant: str, monkeypatch: pytest.MonkeyPatch, other: bool
+) -> None:
+    """It is counted nowhere: repeated without end it would be a stop that nobody is shown."""
+    request_id = world.request_id()
+    stop_for_her(world, grant=grant, request_id=request_id)
+    world.resume_grant(her, grant)
+    gates = world.app.context.gates
+    raised: list[str] = []
+    raise_all = gates.raise_all
+
+    def seen(grants: Iterable[str], *given: Any) -> Any:
+        held = list(grants)
+        raised.extend(held)
+        return raise_all(held, *given)
+
+    monkeypatch.setattr(gates, "raise_all", seen)
+    if other:
+        with refused(Reason.REQUEST_ID_REUSED):
+            stop_for_her(world, grant=grant, request_id=request_id, worker_ref="worker-32")
+    else:
+        stop_for_her(world, grant=grant, request_id=request_id)
+    assert raised == []
+    stop_for_her(world, grant=grant)
+    assert raised == [grant]
+
+
+def test_a_wish_at_the_end_of_the_day_stops_what_it_says_it_stops(
+    world: World, her: bytes, grant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Too many when it came, and not any more when it is written."""
+    number = {"card_number": card(1)}
+    began = world.clock.wall()
+    for _ in range(WISHES):
+        stop_for_her(world, **number)
+        world.resume_grant(her, grant)
+        world.clock.advance(10)
+    world.clock.advance(began + DAY - 1 - world.clock.wall())
+    other = str(world.grant(world.sign_in(1)).grant.grant)
+    over = stop_quotas.over
+
+    def slow(*given: Any) -> int | None:
+        monkeypatch.undo()
+        wait = over(*given)
+        world.clock.advance(1)
+        return wait
+
+    monkeypatch.setattr(stop_quotas, "over", slow)
+    stop_for_her(world, **number)
+    assert state(world, grant)[0] == "stopped"
+    assert state(world, other)[0] == "stopped"
 
 
 def test_a_repeat_of_the_last_one_of_the_day_is_answered_as_the_first_was(

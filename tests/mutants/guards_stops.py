@@ -321,4 +321,48 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "    hidden = _NOBODY\n",
         _RESUME + "test_she_is_told_how_many_more_tries_there_were",
     ),
+    guard(
+        "repeat-holds-nothing-up",
+        "a repeat of a wish that was answered raises no gate",
+        _WEAK,
+        "    gated = [] if answered else [row.grant_id for row in open_grants]\n",
+        "    gated = [row.grant_id for row in open_grants]\n",
+        _OTHERS + "test_a_repeat_holds_no_release_up",
+    ),
+    guard(
+        "look-behind-a-reseal",
+        "a look that was on its way when its referral was sealed again opens nothing",
+        _SRC + "release.py",
+        "    referred.require_current(looks)\n",
+        "",
+        "tests/consent/release/test_reseal.py::"
+        "test_a_look_that_was_on_its_way_when_it_was_sealed_again_opens_nothing",
+    ),
+    guard(
+        "damaged-row-keeps-no-kek",
+        "a key that does not open keeps no KEK from being destroyed",
+        _SRC + "category_keys.py",
+        "                lost.add(place)\n                continue\n",
+        "                raise\n",
+        "tests/keys/test_kek_damage.py::"
+        "test_a_row_that_does_not_open_keeps_no_other_from_being_destroyed",
+    ),
+    guard(
+        "oldest-kek-is-shown",
+        "the age that is watched is of the oldest KEK on the disk",
+        _SRC + "category_keys.py",
+        "        return self.made_at() if oldest is None else int(oldest)\n",
+        "        return self.made_at()\n",
+        "tests/keys/test_kek_damage.py::"
+        "test_the_age_that_is_shown_is_of_the_oldest_kek_on_the_disk",
+    ),
+    guard(
+        "suspect-start-is-remembered",
+        "a clock that was suspect at the start is remembered until a roll",
+        _SRC + "kek_roll.py",
+        "        self._since = self._context.clock.monotonic()\n        self._at_start = False\n",
+        "        self._since = self._context.clock.monotonic()\n",
+        "tests/keys/test_kek_damage.py::"
+        "test_a_clock_that_was_suspect_at_the_start_is_remembered_until_a_roll",
+    ),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from safehand.consent.v1 import consent_pb2 as pb
@@ -69,6 +70,30 @@ def test_what_was_sealed_before_is_never_opened_again(world: World) -> None:
         world.authorise(sent.sealed)
     assert world.size == size
     assert world.authorise(newer.sealed).receipt.index == newer.receipt.index
+
+
+def test_a_look_that_was_on_its_way_when_it_was_sealed_again_opens_nothing(
+    fresh_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = fresh_world
+    session = world.session()
+    sent = world.send(world.grant(session))
+    newer = again(world, sent, world.grant(session))
+    unwrap = release._unwrap
+    sizes: list[int] = []
+
+    def slow(*given: Any) -> bytes:
+        """Everything was looked at; before it is entered the newer seal is."""
+        monkeypatch.undo()
+        inner = unwrap(*given)
+        world.authorise(newer)
+        sizes.append(world.size)
+        return inner
+
+    monkeypatch.setattr(release, "_unwrap", slow)
+    with refused(Reason.STATE_CONFLICT):
+        world.release(sent)
+    assert sizes == [world.size]
 
 
 def test_an_answer_to_the_one_before_is_an_answer(world: World) -> None:

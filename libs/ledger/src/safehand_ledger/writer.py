@@ -52,17 +52,24 @@ CAREFUL_FOR: Final = 64
 whoever provokes that costs the others one transaction in so many, done twice."""
 FATAL_EXIT: Final = 70
 """Exit status of a process whose ledger must be loaded again (EX_SOFTWARE)."""
+TELL_S: Final = 1.0
+"""Seconds for saying so."""
 
 T = TypeVar("T")
 
 
 def exit_process(why: str) -> NoReturn:
     """Say why on standard error and end the process at once; nothing more is answered."""
+    text = f"safehand: the ledger writer stopped: {why}"
     try:
-        print(f"safehand: the ledger writer stopped: {why}", file=sys.stderr, flush=True)
+        told = threading.Thread(
+            target=print, args=(text,), kwargs={"file": sys.stderr, "flush": True}, daemon=True
+        )
+        told.start()
+        told.join(TELL_S)
     finally:
-        # Also where nobody can be told (a full disk, a closed pipe): nobody replaces a dead writer
-        # in a living process.
+        # Also where nobody can be told (a full disk, a pipe that is closed, or full and read by
+        # nobody): nobody replaces a dead writer in a living process.
         os._exit(FATAL_EXIT)
 
 

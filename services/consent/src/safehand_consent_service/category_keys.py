@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,7 +36,7 @@ from safehand_ledger.transaction import WriterTransaction
 from safehand_store.engine import begin_read, begin_write
 from safehand_store.later import ManyRows
 from safehand_store.prepared import Prepared
-from sqlalchemy import Connection, Engine, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, Engine, bindparam, delete, func, insert, select, tuple_, update
 
 from safehand_consent_service.tables import category_key, kek_epoch
 
@@ -71,13 +71,23 @@ _CURRENT_EPOCH: Final = Prepared(
     select(kek_epoch.c.epoch).where(kek_epoch.c.state == bindparam("state"))
 )
 
+Place = tuple[str, str]
+"""Whose key a row holds: a grant's id and a category."""
+_PLACE: Final = (category_key.c.grant_id, category_key.c.category)
+_FIRST: Final[Place] = ("", "")
+
 
 @dataclass(frozen=True, slots=True)
 class Rewrapped:
-    """Rows wrapped again under the KEK of ``epoch``, in memory, for ``put_rewrapped``."""
+    """Rows wrapped again under the KEK of ``epoch``, in memory, for ``put_rewrapped``.
+
+    ``lost``: rows that did not open. ``last``: the last one that was looked at.
+    """
 
     epoch: int
     rows: tuple[dict[str, Any], ...]
+    lost: frozenset[Place]
+    last: Place
 
 
 class KekRing:
@@ -199,6 +209,15 @@ class KekRing:
             statement = select(kek_epoch.c.made_at).where(kek_epoch.c.state == _CURRENT)
             return int(connection.execute(statement).scalar_one())
 
+    def oldest_made_at(self) -> int:
+        """When the oldest epoch began whose KEK still is on the disk, in the ledger's time."""
+        with begin_read(self._engine) as connection:
+            statement = select(func.min(kek_epoch.c.made_at)).where(
+                kek_epoch.c.epoch.in_(self._on_disk())
+            )
+            oldest = connection.execute(statement).scalar()
+        return self.made_at() if oldest is None else int(oldest)
+
     def new_kek(self) -> int:
         """Write the KEK of an epoch that never was, durably; returns the epoch.
 
@@ -221,21 +240,33 @@ class KekRing:
         self._require_kek(fresh)
         _begin(connection, fresh, now)
 
-    def rewrap_some(self, most: int) -> Rewrapped | None:
-        """Up to ``most`` keys of older epochs, wrapped under the current one; None where no row
-        of an older epoch is left that opens. Reads alone: the writer does not wait for it."""
+    def rewrap_some(self, most: int, after: Place = _FIRST) -> Rewrapped | None:
+        """Up to ``most`` keys of older epochs behind ``after``, wrapped under the current one; None
+        where there is none behind it. Reads alone: the writer does not wait for it.
+
+        A row that its KEK does not open is in ``lost``: it opens nothing and never will, and one
+        such row must not keep the KEK of all others from being destroyed.
+        """
         with begin_read(self._engine) as connection:
             epoch = _require_current(connection)
             older = [known for known in self._on_disk() if known < epoch]
             found = connection.execute(
-                select(category_key).where(category_key.c.epoch.in_(older)).limit(most)
+                select(category_key)
+                .where(category_key.c.epoch.in_(older), tuple_(*_PLACE) > after)
+                .order_by(*_PLACE)
+                .limit(most)
             ).all()
         new_kek = self._require_kek(epoch)
-        rows = []
+        rows: list[dict[str, Any]] = []
+        lost: set[Place] = set()
         for row in found:
             place = (row.grant_id, row.category)
             old_kek = self._require_kek(row.epoch)
-            key = wraps.open_category_key(old_kek, row.epoch, *place, row.wrapped)
+            try:
+                key = wraps.open_category_key(old_kek, row.epoch, *place, row.wrapped)
+            except SafehandError:
+                lost.add(place)
+                continue
             again = wraps.seal_category_key(new_kek, epoch, *place, key, self._entropy)
             rows.append(
                 {
@@ -246,21 +277,25 @@ class KekRing:
                     "again": again,
                 }
             )
-        return Rewrapped(epoch, tuple(rows)) if rows else None
+        if not found:
+            return None
+        return Rewrapped(epoch, tuple(rows), frozenset(lost), place)
 
     def put_rewrapped(self, connection: Connection, batch: Rewrapped) -> int:
         """Inside the writer: store what ``rewrap_some`` made; returns how many rows it was."""
         if batch.epoch != _require_current(connection):
             raise SafehandError(Reason.STATE_CONFLICT, "another roll came first")
-        _REWRAP.run_many(connection, batch.rows)
+        if batch.rows:
+            _REWRAP.run_many(connection, batch.rows)
         return len(batch.rows)
 
     def unfinished(self) -> bool:
         """Whether a roll was cut off: the KEK of an epoch that is known to be over is there."""
         return bool(self._over() & set(self._on_disk()))
 
-    def destroy_unused(self, *, unknown: bool) -> None:
-        """Unlink every KEK before the current one that wraps no row, and forget its bytes.
+    def destroy_unused(self, *, unknown: bool, lost: Collection[Place] = ()) -> None:
+        """Unlink every KEK before the current one that wraps no row but ``lost`` ones, and forget
+        its bytes.
 
         With ``unknown`` also one of an epoch that this database does not know: what a crash left
         before its epoch began, or, in a restored copy, a mistake that can be mended until the next
@@ -270,7 +305,10 @@ class KekRing:
         over = self._over()
         with begin_read(self._engine) as connection:
             keep = _require_current(connection)
-            in_use = set(connection.execute(select(category_key.c.epoch).distinct()).scalars())
+            older = connection.execute(
+                select(*_PLACE, category_key.c.epoch).where(category_key.c.epoch != keep)
+            )
+            in_use = {row.epoch for row in older if (row.grant_id, row.category) not in lost}
         for epoch in set(self._on_disk()) - in_use:
             if epoch >= keep or not (unknown or epoch in over):
                 continue

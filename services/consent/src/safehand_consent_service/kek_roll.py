@@ -22,6 +22,7 @@ from safehand_core import failpoints, logs
 from safehand_core.errors import SafehandError
 from safehand_core.reasons import Reason
 
+from safehand_consent_service.category_keys import Place
 from safehand_consent_service.context import Context
 
 PROMISE_S: Final = 24 * 3600
@@ -63,9 +64,7 @@ def roll(
             housekeeping=housekeeping,
         )
         failpoints.hit("consent.keys.begun")
-        count = _rewrap(context, stopping)
-        ring.destroy_unused(unknown=True)
-        return Rolled(fresh, count)
+        return Rolled(fresh, _rewrap_and_destroy(context, stopping, unknown=True))
 
 
 def finish(context: Context, stopping: threading.Event | None = None) -> int:
@@ -77,9 +76,7 @@ def finish(context: Context, stopping: threading.Event | None = None) -> int:
     if not ring.unfinished():
         return 0
     with ring.one_roll(ROLL_WAIT_S):
-        count = _rewrap(context, stopping)
-        ring.destroy_unused(unknown=False)
-        return count
+        return _rewrap_and_destroy(context, stopping, unknown=False)
 
 
 def age_s(context: Context) -> int:
@@ -87,10 +84,20 @@ def age_s(context: Context) -> int:
     return max(0, context.now - context.keks.made_at())
 
 
-def _rewrap(context: Context, stopping: threading.Event | None) -> int:
+def oldest_age_s(context: Context) -> int:
+    """As ``age_s``, of the oldest KEK that still is on the disk: it opens every old copy."""
+    return max(0, context.now - context.keks.oldest_made_at())
+
+
+def _rewrap_and_destroy(
+    context: Context, stopping: threading.Event | None, *, unknown: bool
+) -> int:
+    """Wrap again what an older KEK wraps, then destroy that KEK; returns how many rows it was."""
     ring, count = context.keks, 0
     pause = stopping or threading.Event()
-    while (batch := ring.rewrap_some(BATCH)) is not None:
+    lost: set[Place] = set()
+    after = ("", "")
+    while (batch := ring.rewrap_some(BATCH, after)) is not None:
         if pause.is_set():
             raise SafehandError(Reason.STATE_CONFLICT, "the roll goes on at the next start")
         made = batch
@@ -99,9 +106,14 @@ def _rewrap(context: Context, stopping: threading.Event | None) -> int:
             housekeeping=True,
         )
         count += done.value
+        lost |= batch.lost
+        after = batch.last
         failpoints.hit("consent.keys.some_rewrapped")
         pause.wait(PAUSE_S)
     failpoints.hit("consent.keys.rewrapped")
+    if lost:
+        logs.get().error("keys.rows_lost", count=len(lost))
+    ring.destroy_unused(unknown=unknown, lost=lost)
     return count
 
 
@@ -119,29 +131,33 @@ class RollDue:
         self._context = context
         self._after_s = after_s
         self._since = context.clock.monotonic()
-        self._at_start = True
+        self._at_start: bool | None = None
 
     def ask(self) -> bool:
         """True where a roll is due now."""
-        suspect_at_start = self._at_start and self._context.writer.clock_suspect
-        self._at_start = False
+        if self._at_start is None:
+            self._at_start = self._context.writer.clock_suspect
         running = self._context.clock.monotonic() - self._since
         age = age_s(self._context)
-        if max(age, running) >= PROMISE_S:
-            logs.get().error("keys.roll_overdue", lag=int(max(age, running)))
-        return suspect_at_start or max(age, running) >= self._after_s
+        overdue = max(oldest_age_s(self._context), running)
+        if overdue >= PROMISE_S:
+            logs.get().error("keys.roll_overdue", lag=int(overdue))
+        return self._at_start or max(age, running) >= self._after_s
 
     def rolled(self) -> None:
         """A roll was finished just now."""
         self._since = self._context.clock.monotonic()
+        self._at_start = False
 
 
 def roll_if_due(context: Context, due: RollDue, stopping: threading.Event | None = None) -> bool:
     """Finish a roll that was cut off, and roll where it is due; says whether one was made."""
+    # Asked first: what finishing meets must not keep an overdue roll from being told.
+    is_due = due.ask()
     left = finish(context, stopping)
     if left:
         logs.get().info("keys.roll_finished", count=left)
-    if not due.ask():
+    if not is_due:
         return False
     done = roll(context, housekeeping=True, stopping=stopping)
     due.rolled()

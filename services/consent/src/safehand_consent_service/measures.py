@@ -8,19 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from typing import Final
 
 from safehand_bus.measures import outbox_gauges
 from safehand_ledger.observer import Observer
-from safehand_store.engine import begin_read
 from safehand_telemetry import metrics, names, tracing
 from safehand_telemetry.gauges import Gauge
-from sqlalchemy import select
 
+from safehand_consent_service import kek_roll
 from safehand_consent_service.context import Context
-from safehand_consent_service.tables import kek_epoch
-
-_CURRENT: Final = "current"
 
 
 class Watched(Observer):
@@ -43,13 +38,6 @@ def gauges(context: Context) -> list[Gauge]:
     def waiting() -> Mapping[str, float]:
         stops, others = writer.waiting
         return {names.STOP_LANE: stops, names.OTHER_LANE: others}
-
-    def kek_age() -> float:
-        with begin_read(context.engine) as connection:
-            made = connection.execute(
-                select(kek_epoch.c.made_at).where(kek_epoch.c.state == _CURRENT)
-            ).scalar_one()
-        return float(max(0, context.now - made))
 
     return [
         Gauge("safehand_ledger_size", "Entries of the ledger", lambda: writer.head.size),
@@ -89,6 +77,10 @@ def gauges(context: Context) -> list[Gauge]:
             "Released keys that are on their way out at this moment",
             lambda: gates.counts().inside,
         ),
-        Gauge("safehand_kek_age_seconds", "Age of the release KEK that is in force", kek_age),
+        Gauge(
+            "safehand_kek_age_seconds",
+            "Age of the oldest release KEK that is on the disk",
+            lambda: float(kek_roll.oldest_age_s(context)),
+        ),
         *outbox_gauges(context.engine, clock),
     ]

@@ -97,6 +97,10 @@ _BEFORE: Final = Prepared(
         .where(_SAME.c.request == bindparam("request"))
         .scalar_subquery()
         .label("leaf_index"),
+        select(_T.replaced_by)
+        .where(_T.manifest_digest == bindparam("manifest"))
+        .scalar_subquery()
+        .label("replaced_by"),
         *_RECENT_COLUMNS,
     ).where(*_RECENT_WHERE)
 )
@@ -232,10 +236,13 @@ def _disclose(context: Context, txn: WriterTransaction, asked: _Asked, about: Ab
     looks = _BEFORE.first(
         txn.hot,
         request=digest,
+        manifest=about.manifest_digest,
         reader=about.recipient,
         referral=about.referral,
         since=txn.now - LOOKS_WINDOW_S,
     )
+    # ``about`` was read before this was queued; only this of it can have changed since.
+    referred.require_current(looks)
     if before is None and looks.leaf_index is not None:
         before = {"index": looks.leaf_index}
     if before is not None:

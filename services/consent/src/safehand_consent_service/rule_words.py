@@ -23,7 +23,7 @@ TO_AGENCY: Final[dict[Name, Words]] = {
         "the manifest has no such part; read the referral again",
     ),
     Name.NEWEST_SEAL: Words(
-        "the parts are the newest that the sender sealed",
+        "the newest parts that the sender sealed are asked about; if yours are older, fetch again",
         "the sender sealed the referral again; fetch it, and open the new parts",
     ),
     Name.REFERRAL_OPEN: Words(
@@ -79,7 +79,7 @@ TO_AGENCY: Final[dict[Name, Words]] = {
 
 TO_SENDER: Final[dict[Name, Words]] = TO_AGENCY | {
     Name.NEWEST_SEAL: Words(
-        "the parts are the newest that you sealed",
+        "the newest parts that you sealed are asked about",
         "you sealed the referral again; the recipient has to fetch it and open the new parts",
     ),
     Name.REFERRAL_IN_TIME: Words(

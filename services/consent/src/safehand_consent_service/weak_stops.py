@@ -14,6 +14,7 @@ that were open when the wish came; one that she gives meanwhile is her later wor
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Final, cast
 
@@ -110,23 +111,26 @@ def record(context: Context, wish: Wish) -> int:
             agencies.require(connection, wish.agency)
         target = _target(context, connection, wish)
         open_grants = _open(connection, wish, target, context.now)
+        # What was answered stops nothing once more, so no gate goes up for it: a repeat is counted
+        # nowhere, and its gates would be a stop that she is shown nowhere.
+        answered = earlier(connection, wish.request) is not None
         wait = stop_quotas.over(connection, wish.agency, named, context.now)
-        if wait is not None:
-            open_grants = _never_today(connection, open_grants, target, context.now)
-            if earlier(connection, wish.request) is not None:
-                wait = None  # it was counted and answered: a repeat hears the same
-    if wait is not None and not open_grants:
-        raise _too_often(wait)
+        too_often = wait is not None and not answered
+        if too_often and not _never_today(connection, open_grants, target, context.now):
+            raise _too_often(cast(int, wait))
 
-    gated = [row.grant_id for row in open_grants]
+    # All of them, also where some were stopped today: by the time the writer asks, they may count.
+    gated = [] if answered else [row.grant_id for row in open_grants]
     raised = context.gates.raise_all(gated)
     try:
         done = context.writer.submit(
-            lambda txn: _write(context, txn, wish, named, gated), stop=True
+            lambda txn: _write(context, txn, wish, named, gated, answered=answered), stop=True
         ).value
     except BaseException:
-        for one in raised:
-            stops.settle(context, one.grant, one)
+        with ExitStack() as each:
+            # Every one of them, also where one cannot be read.
+            for one in raised:
+                each.callback(stops.settle, context, one.grant, one)
         raise
     for one in raised:
         index = done.stops[one.grant]
@@ -144,12 +148,23 @@ def record(context: Context, wish: Wish) -> int:
 
 
 def _write(
-    context: Context, txn: WriterTransaction, wish: Wish, named: bytes, gated: list[str]
+    context: Context,
+    txn: WriterTransaction,
+    wish: Wish,
+    named: bytes,
+    gated: list[str],
+    *,
+    answered: bool,
 ) -> _Done:
-    """The one operation: everything is asked again at this point of the order."""
+    """The one operation: everything is asked again at this point of the order.
+
+    For what was ``answered`` before it only sees to it that the answer is in the anchor.
+    """
     found = earlier(txn.connection, wish.request)
     if found is not None:
         return _Done(cast(int, found["at"]), _held(txn.connection, gated))
+    if answered:
+        raise SafehandError(Reason.UNAVAILABLE, "the answer was forgotten just now")
     target = _target(context, txn.connection, wish)
     rows = [row for row in _open(txn.connection, wish, target, txn.now) if row.grant_id in gated]
     wait = stop_quotas.over(txn.connection, wish.agency, named, txn.now)

@@ -13,7 +13,7 @@ ARGS ?=
 T ?= tests
 JOBS ?= 2
 ENGINES ?= pg18 pg15
-# The areas whose tests open a database. What the others test is the same on every engine.
+# The areas that run again on each engine.
 DATABASE_TESTS ?= $(addprefix tests/,bugs_of_others cli consent flow keys ledger notify privacy referral store telemetry)
 
 .DEFAULT_GOAL := help
@@ -54,7 +54,7 @@ test-slow: .venv/done ## Kill processes and databases, disturb the bus, steal di
 	@$(RUN)/python -m pytest -n $(JOBS) --dist loadfile -m slow $(T) $(PYTEST_ARGS)
 
 .PHONY: test-databases
-test-databases: .venv/done ## Run everything that opens a database on PostgreSQL 18 and on Debian's 15
+test-databases: .venv/done ## Run most of what opens a database on PostgreSQL 18 and Debian's 15
 	@for engine in $(ENGINES); do echo "on $$engine"; \
 	  SAFEHAND_TEST_DATABASE=$$engine $(RUN)/python -m pytest -n $(JOBS) --dist loadfile -m 'not slow' $(DATABASE_TESTS) $(PYTEST_ARGS) || exit 1; \
 	done
@@ -95,7 +95,7 @@ chaos: .venv/done ## Ten minutes of load while everything is killed at random
 	@$(RUN)/python -m tests.chaos $(ARGS)
 
 .PHONY: mutants
-mutants: .venv/done ## Switch off each guard in turn and print the test that turns red (about 10 minutes)
+mutants: .venv/done ## Switch off each guard in turn and print the test that turns red (hundreds; takes long)
 	@$(RUN)/python -m tests.mutants $(ARGS)
 
 .PHONY: clean

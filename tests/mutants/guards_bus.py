@@ -86,6 +86,40 @@ GUARDS: Final[tuple[Guard, ...]] = (
         _T_REPLAY + "test_replays_follow_each_other_and_a_repeated_request_is_none",
     ),
     guard(
+        "bus-tail-look",
+        "what the bus lost behind its last message is asked for",
+        _BUS + "pull.py",
+        "            elif batch and quiet is not None:\n",
+        "            elif False:\n",
+        _T_REPLAY + "test_the_last_events_are_fetched_though_no_message_comes",
+    ),
+    guard(
+        "bus-tail-again",
+        "a quiet bus does not keep a reader from asking again",
+        _BUS + "consumer.py",
+        "            if not (events := asked.result()):\n"
+        "                self._look_at = clock() + self._look_every_s\n",
+        "            if not (events := asked.result()):\n"
+        '                self._look_at = float("inf")\n',
+        _T_REPLAY + "test_what_is_lost_while_a_reader_listens_is_fetched_in_the_next_silence",
+    ),
+    guard(
+        "bus-tail-session",
+        "each session asks the source, however lately the one before did",
+        _BUS + "consumer.py",
+        "            self._look_at = 0.0\n            try:\n",
+        "            try:\n",
+        _T_REPLAY + "test_each_session_begins_with_a_look",
+    ),
+    guard(
+        "bus-tail-hanging",
+        "a source that hangs does not hold up a stop that the bus brings",
+        _BUS + "consumer.py",
+        "            await asyncio.wait({self._asked}, timeout=ANSWER_S)\n",
+        "            await asyncio.wait({self._asked})\n",
+        _T_REPLAY + "test_a_source_that_hangs_holds_up_nothing_that_the_bus_brings",
+    ),
+    guard(
         "bus-sync",
         "what was acknowledged is on the disk",
         _BUS + "server.py",

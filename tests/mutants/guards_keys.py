@@ -34,8 +34,8 @@ KEK: Final[tuple[Guard, ...]] = (
         "kek-rolls-in-time",
         "A KEK is replaced before it is a day old",
         _ROLL,
-        "        return suspect_at_start or max(age, running) >= self._after_s\n",
-        "        return suspect_at_start\n",
+        "        return self._at_start or max(age, running) >= self._after_s\n",
+        "        return self._at_start\n",
         _T_KEK + "test_a_kek_is_replaced_before_it_is_a_day_old",
     ),
     guard(
@@ -50,8 +50,8 @@ KEK: Final[tuple[Guard, ...]] = (
         "kek-rolls-while-suspect",
         "A start with a suspect clock rolls at once",
         _ROLL,
-        "        suspect_at_start = self._at_start and self._context.writer.clock_suspect\n",
-        "        suspect_at_start = False\n",
+        "            self._at_start = self._context.writer.clock_suspect\n",
+        "            self._at_start = False\n",
         _T_KEK + "test_a_start_with_a_suspect_clock_rolls_at_once",
     ),
     guard(

@@ -9,9 +9,11 @@ from tests.mutants.guard import Guard, guard
 _SRC: Final = "services/consent/src/safehand_consent_service/"
 _REFERRED: Final = _SRC + "referred.py"
 _CREATE: Final = "services/referral/src/safehand_referral_service/create.py"
+_STORE: Final = "services/referral/src/safehand_referral_service/referral_store.py"
 _T_RESEAL: Final = "tests/consent/release/test_reseal.py::"
 _T_EXPLAIN: Final = "tests/consent/release/test_explain.py::"
 _T_REFERRAL: Final = "tests/referral/test_reseal.py::"
+_STAYS: Final = _T_REFERRAL + "test_place_and_clocks_stay_and_the_parts_are_new"
 _NOTHING_ELSE: Final = _T_RESEAL + "test_nothing_else_takes_its_place"
 
 GUARDS: Final[tuple[Guard, ...]] = (
@@ -63,6 +65,32 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "        or refer_index <= existing.refer_index\n",
         "",
         _T_REFERRAL + "test_an_older_seal_never_comes_back",
+    ),
+    guard(
+        "reseal-keeps-its-clocks",
+        "a new seal gives nobody more time to answer",
+        _CREATE,
+        "        return _reseal(connection, existing, sealed, submission.parts, now)\n",
+        "        return _reseal(\n"
+        "            connection, existing, sealed | _columns(header, now), submission.parts, now\n"
+        "        )\n",
+        _STAYS,
+    ),
+    guard(
+        "reseal-keeps-its-answer",
+        "a new seal says not that it was answered just now",
+        _STORE,
+        '"resealed_at": now, "reseal_asked_at": None}\n',
+        '"resealed_at": now, "reseal_asked_at": None, "answered_at": now}\n',
+        _STAYS,
+    ),
+    guard(
+        "reseal-keeps-its-place",
+        "what is sealed again keeps its place in the list",
+        _STORE,
+        '"resealed_at": now, "reseal_asked_at": None}\n',
+        '"resealed_at": now, "reseal_asked_at": None, "position": referral.position + 1000}\n',
+        _STAYS,
     ),
     guard(
         "explain-parties",

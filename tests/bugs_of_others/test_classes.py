@@ -10,15 +10,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from google.protobuf.descriptor import Descriptor
 from safehand.consent.v1 import consent_pb2 as pb
 from safehand.consent.v1 import consent_pb2_grpc, ledger_pb2, narrow_pb2
 from safehand.events.v1 import events_pb2
 from safehand.intake.v1.intake_pb2 import IntakeForm
-from safehand.notify.v1 import notify_pb2
-from safehand.referral.v1 import directory_pb2, referral_pb2
 from safehand_cli.story import TEST_FORM
 from safehand_client import intake
+from safehand_consent_service.decision import Name
 from safehand_consent_service.tables import subject
 from safehand_core import failpoints
 from safehand_core.reasons import Reason
@@ -27,12 +25,16 @@ from safehand_formats import merkle
 from safehand_formats.bodies import decode_body
 from safehand_formats.kinds import Kind
 from safehand_formats.leaf import Leaf
+from safehand_formats.token import DETAIL_TYPE
 from safehand_store.engine import begin_read
 from sqlalchemy import select
 
+from tests.bugs_of_others import schema, two_agencies
+from tests.bugs_of_others.identifiers import Heard, of_text, pieces
 from tests.consent.release.world import (
     DAY_S,
     DEFAULT_CATEGORIES,
+    NOTICE,
     A,
     B,
     C,
@@ -40,7 +42,26 @@ from tests.consent.release.world import (
     new_request_id,
     refused,
 )
+from tests.keys.both import Both
 from tests.referral.world import World as Referrals
+
+SERVICES = {
+    f"safehand.{name}Service"
+    for name in (
+        "consent.v1.Consent",
+        "consent.v1.Key",
+        "consent.v1.Ledger",
+        "notify.v1.Notify",
+        "referral.v1.Directory",
+        "referral.v1.Referral",
+    )
+}
+OVERRIDES = (
+    "overrid", "bypass", "force", "emergency", "break_glass", "skip", "ignore", "sudo", "waive",
+    "exempt", "privileg", "escalat", "unchecked", "unsafe", "debug", "dry_run", "admin", "without",
+    "disable", "trusted", "on_behalf",
+)  # fmt: skip
+"""Stems of words for what would set a rule aside."""
 
 
 @pytest.fixture
@@ -78,26 +99,24 @@ def test_class_2_what_is_kept_is_what_was_chosen_and_not_its_complement() -> Non
     assert intake.narrowed(TEST_FORM, ()) == IntakeForm()
 
 
-def _messages() -> Iterator[Descriptor]:
-    for module in (pb, referral_pb2, directory_pb2, notify_pb2, events_pb2):
-        yield from module.DESCRIPTOR.message_types_by_name.values()
-    for service in pb.DESCRIPTOR.services_by_name.values():
-        for method in service.methods:
-            yield method.input_type
-
-
 def test_class_3_no_caller_can_say_that_consent_does_not_matter() -> None:
     """Class 3, an override that the caller supplies: an interface took ``consent_overridden`` from
     anyone who could refer."""
-    stems = ("overrid", "bypass", "force", "emergency", "break_glass", "skip", "ignore", "sudo")
-    found = [
-        f"{message.full_name}.{field.name}"
-        for message in _messages()
-        for field in message.fields
-        if any(stem in field.name for stem in stems)
-    ]
+    words = schema.words()
+    found = {place for place, word in words if any(stem in word for stem in OVERRIDES)}
     # Rows of a service directory, and nothing about any person.
-    assert found == ["safehand.referral.v1.ImportPackageRequest.skip_bad"]
+    assert found == {"safehand.referral.v1.ImportPackageRequest.skip_bad"}
+    # And it did look everywhere: in what is nested, in enums, and in what is signed.
+    assert schema.services() == SERVICES
+    assert {
+        "safehand.consent.v1.KeyService.RotateTokenKey",
+        "safehand.consent.v1.LedgerService.ListLeaves",
+        "safehand.consent.v1.Given.categories",
+        "safehand.referral.v1.SealedPart.outer_wrap",
+        "safehand.consent.v1.StopMode.STOP_MODE_INVALIDATE",
+        "ReleaseRequest.worker_ref",
+        "RecordedTerms.purpose",
+    } <= {place for place, _ in words}
 
 
 def test_class_4_nobody_moves_a_state_that_is_not_theirs_or_not_there(world: World) -> None:
@@ -250,24 +269,43 @@ def test_class_9_an_expiry_is_told_to_everybody_once(world: World) -> None:
     assert sorted(ended) == sorted([f"agency/{A}", f"agency/{B}", "service/referral"])
 
 
-def test_class_12_no_identifier_of_hers_is_shared_between_agencies(world: World) -> None:
+def test_class_12_no_identifier_of_hers_is_shared_between_agencies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Class 12, one identifier for all agencies: each got the same client number, and could join
     its list with the others'."""
-    card = world.register_subject(A)
-    world.register_subject(C, card)
-    world.register_protocol(world.sign_protocol(world.protocol(C, B)), caller=C)
-    session = world.sign_in(card)
-    grants = {
-        agency: world.grant(session, world.terms(releasing_agency=agency)) for agency in (A, C)
+    heard = Heard(monkeypatch)
+    both = Both(tmp_path)
+    try:
+        stays = two_agencies.serve_her(both, heard)
+        with begin_read(both.consent.app.context.engine) as connection:
+            subjects = set(connection.execute(select(subject.c.subject_id)).scalars())
+        recipient_key = both.consent.agencies[B].records[-1].record.kid
+    finally:
+        both.stop()
+    for agency, stay in stays.items():
+        # It was listened to, and each agency knows her by its own.
+        assert heard.methods[agency] >= two_agencies.ASKED
+        own = {stay.grant, stay.reference, stay.sent.sealed.referral}
+        assert own <= {piece.decode(errors="replace") for piece in heard.pieces[agency]}
+        assert subjects.isdisjoint(p.decode(errors="replace") for p in heard.pieces[agency])
+    heads = [stay.sent.token.partition(".")[0] for stay in stays.values()]
+    public = {
+        "the text that she was shown": NOTICE,
+        "the key that the recipient published": recipient_key,
+        "what signed a token, and how": " ".join(heads),
+        "the kind of a token": DETAIL_TYPE,
+        "names of rules": " ".join(Name),
     }
-    with begin_read(world.app.context.engine) as connection:
-        subjects = connection.execute(select(subject.c.subject_id)).scalars().all()
-    told: dict[str, set[str]] = {}
-    for agency, grant in grants.items():
-        answer = world.agency(agency).ListAgencyGrants(pb.ListAgencyGrantsRequest())
-        (mine,) = answer.grants
-        assert mine.grant == grant
-        raw = answer.SerializeToString()
-        assert not any(one.encode() in raw for one in subjects)
-        told[agency] = {mine.grant, mine.subject_ref}
-    assert told[A].isdisjoint(told[C])
+    shared = heard.pieces[A] & heard.pieces[C]
+    assert shared <= {piece for text in public.values() for piece in of_text(text)}
+
+
+@pytest.mark.parametrize("hide", two_agencies.HIDDEN)
+def test_class_12_a_shared_identifier_would_be_found(hide: str) -> None:
+    """Wherever it is hidden: in a field, a path, a token, a statement or among other bytes."""
+    identifier = bytes(range(200, 216))
+    one, other = (two_agencies.HIDDEN[hide](identifier, salt) for salt in (b"1", b"2"))
+    assert set(pieces(one)) & set(pieces(other))
+    different = two_agencies.HIDDEN[hide](bytes(range(100, 116)), b"3")
+    assert not set(pieces(one)) & set(pieces(different))

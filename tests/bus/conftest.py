@@ -24,6 +24,5 @@ def consent(tmp_path: Path, bus: Bus) -> Iterator[Source]:
 
 @pytest.fixture
 def reader(tmp_path: Path, bus: Bus, consent: Source) -> Iterator[Reader]:
-    engine = reader_engine(tmp_path / "notify.sqlite3")
-    yield Reader(engine, bus.link("notify"), "consent", consent.fetch)
-    engine.dispose()
+    with reader_engine(tmp_path / "notify.sqlite3") as engine:
+        yield Reader(engine, bus.link("notify"), "consent", consent.fetch)

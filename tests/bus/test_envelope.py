@@ -14,6 +14,8 @@ from safehand_store.engine import begin_read, begin_write, open_engine
 from safehand_store.outbox import OutboxEvent
 from sqlalchemy import MetaData
 
+from tests.harness import database
+
 TYPES = [value.name for value in events_pb2.EventType.DESCRIPTOR.values if value.number]
 ROW = OutboxEvent(7, events_pb2.EVENT_TYPE_CONSENT_ENDED, 1_790_000_000, "agency/b", "grants/x")
 
@@ -94,11 +96,12 @@ def test_what_is_no_event_id_is_not_taken_for_one(text: str) -> None:
 
 
 def test_the_sequence_has_no_gaps_and_a_rollback_leaves_none(tmp_path: Path) -> None:
-    engine = open_engine(tmp_path / "x.sqlite3")
+    store = database.new(tmp_path / "x.sqlite3")
     metadata = MetaData()
     outbox.define(metadata)
     inbox.define(metadata)
-    metadata.create_all(engine)
+    store.create(metadata)
+    engine = open_engine(store.location)
 
     def add(db: object) -> int:
         return outbox.append(db, type=2, time=5, audience="agency/a", resource="grants/x")  # type: ignore[arg-type]
@@ -121,3 +124,4 @@ def test_the_sequence_has_no_gaps_and_a_rollback_leaves_none(tmp_path: Path) -> 
         assert gap.value.last == 1
         assert inbox.position(db, "referral") == 0
     engine.dispose()
+    store.drop()

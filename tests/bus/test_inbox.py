@@ -10,16 +10,19 @@ from safehand_store import inbox
 from safehand_store.engine import begin_read, begin_write, open_engine
 from sqlalchemy import Engine, MetaData
 
+from tests.harness import database
+
 
 @pytest.fixture
 def engine(tmp_path: Path) -> Iterator[Engine]:
-    made = open_engine(tmp_path / "inbox.sqlite3")
+    store = database.new(tmp_path / "inbox.sqlite3")
     metadata = MetaData()
     inbox.define(metadata)
-    with begin_write(made) as connection:
-        metadata.create_all(connection)
+    store.create(metadata)
+    made = open_engine(store.location)
     yield made
     made.dispose()
+    store.drop()
 
 
 def take(engine: Engine, source: str, sequence: int) -> bool:

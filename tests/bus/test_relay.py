@@ -82,7 +82,7 @@ def test_a_restarted_relay_goes_on_where_the_stream_ends(bus: Bus, consent: Sour
 
 def test_a_second_relay_is_fenced(bus: Bus, consent: Source, tmp_path: Path) -> None:
     consent.worker.start()
-    other = Source(tmp_path, "consent", bus)  # the same file
+    other = Source(tmp_path, "consent", bus, store=consent.store)
     other.worker.start()
     for _ in range(20):
         consent.write(5)

@@ -5,9 +5,12 @@ from __future__ import annotations
 import itertools
 import random
 import shutil
+import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from safehand.events.v1 import events_pb2
 from safehand_bus import replay
 from safehand_bus.connection import Connection
 from safehand_bus.provision import MAX_AGE_S, MAX_BYTES
@@ -155,26 +158,112 @@ def test_what_was_acknowledged_survives_a_sigkill(bus: Bus, consent: Source) -> 
     assert bus.ids("CONSENT") == ids((1, 75, 0))
 
 
-def test_what_the_stream_no_longer_keeps_is_fetched_from_the_source(
-    bus: Bus, consent: Source, reader: Reader, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A reader that was away for longer than the stream's age misses nothing."""
+def forget(bus: Bus, consent: Source, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let everything on the stream grow too old for it; what comes later is kept again."""
     monkeypatch.setattr("safehand_bus.provision.MAX_AGE_S", 1)
     monkeypatch.setattr("safehand_bus.provision.DUPLICATE_WINDOW_S", 1)
     bus.server.provision()
-    consent.worker.start()
-    consent.write(30)
-    eventually(lambda: consent.cursor() == 30)
     eventually(lambda: bus.do("consent", _kept) == 0)
     consent.restart_worker()  # it finds an empty stream, and publishes nothing old
     monkeypatch.setattr("safehand_bus.provision.MAX_AGE_S", 600)
     bus.server.provision()
+
+
+def test_what_the_stream_no_longer_keeps_is_fetched_from_the_source(
+    bus: Bus, consent: Source, reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reader that was away for longer than the stream's age misses nothing."""
+    consent.worker.start()
+    consent.write(30)
+    eventually(lambda: consent.cursor() == 30)
+    forget(bus, consent, monkeypatch)
     consent.write(1)
     eventually(lambda: bus.ids("CONSENT") == ["consent:31"])
     with reader.running() as consumer:
         eventually(lambda: reader.position() == 31)
         assert consumer.counters["fetched"] == 31
     assert reader.committed == list(range(1, 32))
+
+
+def test_the_last_events_are_fetched_though_no_message_comes(
+    bus: Bus, consent: Source, reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same where nothing happened since: a stop waits for nobody else's event."""
+    consent.worker.start()
+    consent.write(250)
+    eventually(lambda: consent.cursor() == 250)
+    forget(bus, consent, monkeypatch)
+    with reader.running() as consumer:
+        eventually(lambda: reader.position() == 250)
+        eventually(lambda: consumer.counters["looks"] == 4)  # three pages, and an empty one
+        assert bus.ids("CONSENT") == []
+    assert reader.committed == list(range(1, 251))
+
+
+def test_what_is_lost_while_a_reader_listens_is_fetched_in_the_next_silence(
+    bus: Bus, consent: Source, reader: Reader
+) -> None:
+    reader.look_every_s = 0.1
+    with reader.running() as consumer:
+        eventually(lambda: consumer.counters["looks"] > 0)
+        consent.write(3)  # nothing is relayed
+        eventually(lambda: reader.position() == 3)
+    assert reader.committed == [1, 2, 3]
+
+
+def test_each_session_begins_with_a_look(bus: Bus, consent: Source, reader: Reader) -> None:
+    reader.look_every_s = 1e9
+    with reader.running() as consumer:
+        eventually(lambda: consumer.counters["looks"] == 1)
+        consent.write(3)  # nothing is relayed
+        bus.server.kill()
+        bus.server.start()
+        eventually(lambda: reader.position() == 3)
+    assert reader.committed == [1, 2, 3]
+
+
+def test_a_look_that_fails_is_tried_again_and_fails_nothing(
+    bus: Bus, consent: Source, reader: Reader
+) -> None:
+    silent = True
+
+    def fetch(after: int) -> Sequence[events_pb2.Event]:
+        if silent:
+            raise SafehandError(Reason.UNAVAILABLE, "away")
+        return consent.fetch(after)
+
+    reader.fetch, reader.look_every_s = fetch, 0.1
+    consent.write(3)
+    with reader.running() as consumer:
+        eventually(lambda: consumer.counters["looks_failed"] > 0)
+        assert reader.position() == consumer.counters["failed"] == 0
+        silent = False
+        eventually(lambda: reader.position() == 3)
+    assert reader.committed == [1, 2, 3]
+
+
+def test_a_source_that_hangs_holds_up_nothing_that_the_bus_brings(
+    bus: Bus, consent: Source, reader: Reader
+) -> None:
+    asked, answer = threading.Event(), threading.Event()
+
+    def fetch(after: int) -> Sequence[events_pb2.Event]:
+        asked.set()
+        assert answer.wait(60)
+        return consent.fetch(after)
+
+    reader.fetch = fetch
+    consent.worker.start()
+    with reader.running() as consumer:
+        try:
+            assert asked.wait(60)
+            consent.write(3)
+            eventually(lambda: reader.position() == 3)
+            assert consumer.counters["looks"] == consumer.counters["gaps"] == 0
+        finally:
+            answer.set()
+        eventually(lambda: consumer.counters["looks"] > 0)
+    assert reader.committed == [1, 2, 3]
 
 
 def test_the_store_is_on_the_disk(bus: Bus, consent: Source, tmp_path: Path) -> None:

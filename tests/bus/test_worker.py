@@ -14,14 +14,16 @@ from safehand_bus.wake import WakeListener
 from safehand_bus.worker_main import Worker
 
 from tests.bus.world import Bus, Source, eventually
+from tests.harness import database
 
 PROGRAM = """
 import sys
 from pathlib import Path
 from safehand_bus.link import BusTls, NatsLink
 from safehand_bus.worker_main import run_worker
+from safehand_store.location import locate
 url, seed, tls, database, wake = sys.argv[1:]
-run_worker(database=Path(database), source="consent", wake_path=Path(wake),
+run_worker(database=locate(database), source="consent", wake_path=Path(wake),
            link=NatsLink(url, "consent", Path(seed), BusTls.in_dir(Path(tls))))
 """
 
@@ -29,7 +31,8 @@ run_worker(database=Path(database), source="consent", wake_path=Path(wake),
 @contextmanager
 def process(bus: Bus, consent: Source, failpoints: str = "") -> Iterator[subprocess.Popen[bytes]]:
     tls = bus.tls["consent"].cert.parent
-    arguments = (bus.server.url, bus.seeds["consent"], tls, consent.path, consent.wake_path)
+    where = consent.store.url or consent.store.location
+    arguments = (bus.server.url, bus.seeds["consent"], tls, where, consent.wake_path)
     child = subprocess.Popen(
         [sys.executable, "-c", PROGRAM, *map(str, arguments)],
         env={**os.environ, "SAFEHAND_FAILPOINTS": failpoints},
@@ -58,18 +61,20 @@ def test_a_kill_between_publish_and_cursor_loses_and_repeats_nothing(
 
 
 def test_a_worker_waits_for_the_database_of_its_service(bus: Bus, tmp_path: Path) -> None:
+    store = database.new(tmp_path / "consent.sqlite3")
     worker = Worker(
-        database=tmp_path / "consent.sqlite3",
+        database=store.location,
         source="consent",
         link=bus.link("consent"),
         wake_path=tmp_path / "consent.wake",
     )
     worker.start()
-    source = Source(tmp_path, "consent", bus)
+    source = Source(tmp_path, "consent", bus, store=store)
     source.write(2)
     eventually(lambda: source.cursor() == 2)
     worker.stop()
     source.close()
+    store.drop()
 
 
 def test_a_consent_event_wakes_the_one_who_follows_by_grpc(
@@ -78,7 +83,7 @@ def test_a_consent_event_wakes_the_one_who_follows_by_grpc(
     referral = Source(tmp_path, "referral", bus)
     follow = tmp_path / "referral-follow.wake"
     worker = Worker(
-        database=referral.path,
+        database=referral.store.location,
         source="referral",
         link=bus.link("referral"),
         wake_path=referral.wake_path,

@@ -8,14 +8,14 @@ from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from cryptography import x509
 from safehand.events.v1 import events_pb2
 from safehand_bus import dead_letter, envelope, topology
 from safehand_bus.backoff import Backoff
 from safehand_bus.connection import Connection, Counters, connect
-from safehand_bus.consumer import MAX_ATTEMPTS, Consumer
+from safehand_bus.consumer import LOOK_EVERY_S, MAX_ATTEMPTS, Consumer
 from safehand_bus.link import SERVER_NAME, BusTls, NatsLink
 from safehand_bus.loop_thread import LoopThread, Started
 from safehand_bus.wake import Waker
@@ -27,6 +27,8 @@ from safehand_store.engine import begin_read, begin_write, open_engine
 from sqlalchemy import Connection as Db
 from sqlalchemy import Engine, MetaData
 
+from tests.harness import database
+from tests.harness.database import Database
 from tests.harness.servers import nats
 
 T = TypeVar("T")
@@ -93,23 +95,26 @@ class Bus:
 
 
 class Source:
-    """A service's database with an outbox, and its worker."""
+    """A service's database with an outbox, and its worker. ``store`` is fresh unless given."""
 
-    def __init__(self, directory: Path, name: str, bus: Bus) -> None:
+    def __init__(
+        self, directory: Path, name: str, bus: Bus, *, store: Database | None = None
+    ) -> None:
         self.name = name
         self.bus = bus
-        self.path = directory / f"{name}.sqlite3"
+        self._own = None if store else database.new(directory / f"{name}.sqlite3")
+        self.store = store or cast(Database, self._own)
         self.wake_path = directory / f"{name}.wake"
         self.waker = Waker(self.wake_path)
-        self.engine = open_engine(self.path)
+        self.engine = open_engine(self.store.location)
         metadata = MetaData()
         outbox.define(metadata)
-        metadata.create_all(self.engine)
+        self.store.create(metadata)
         self.worker = self._worker()
 
     def _worker(self) -> Worker:
         return Worker(
-            database=self.path,
+            database=self.store.location,
             source=self.name,
             link=self.bus.link(self.name),
             wake_path=self.wake_path,
@@ -150,6 +155,8 @@ class Source:
         self.worker.stop()
         self.waker.close()
         self.engine.dispose()
+        if self._own is not None:
+            self._own.drop()
 
 
 @dataclass
@@ -164,6 +171,7 @@ class Reader:
     applied: list[int] = field(default_factory=list)
     committed: list[int] = field(default_factory=list)
     attempts: int = MAX_ATTEMPTS
+    look_every_s: float = LOOK_EVERY_S
 
     def consumer(self) -> Consumer:
         return Consumer(
@@ -174,6 +182,7 @@ class Reader:
             fetch=self.fetch,
             applied=lambda events: self.committed.extend(e.sequence for e in events),
             attempts=self.attempts,
+            look_every_s=self.look_every_s,
             backoff=Backoff(0.02, 0.1),
         )
 
@@ -209,13 +218,18 @@ def bus_tls(files: TlsFiles) -> BusTls:
     return BusTls(files.cert, files.key, files.ca)
 
 
-def reader_engine(path: Path) -> Engine:
-    engine = open_engine(path)
+@contextmanager
+def reader_engine(file: Path) -> Iterator[Engine]:
+    """A fresh database of a service that follows others: ``file``, or one of the server's."""
+    store = database.new(file)
     metadata = MetaData()
     inbox.define(metadata)
     dead_letter.define(metadata)
-    metadata.create_all(engine)
-    return engine
+    store.create(metadata)
+    engine = open_engine(store.location)
+    yield engine
+    engine.dispose()
+    store.drop()
 
 
 def eventually(condition: Callable[[], bool], timeout_s: float = 30.0) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from safehand_cli.sandbox import SERVICES, Sandbox
+from safehand_cli.system import PROCESSES
 
 from tests.harness import databases
 from tests.harness.database import SQLITE, Database
@@ -21,10 +22,16 @@ from tests.harness.full_disk import Disk, Limited, Mounted, mounted
 from tests.harness.pair import Pair
 from tests.harness.world import World
 
+WORKER: Final = "-worker"
 SQLITE_MB: Final = 256
 SERVER_MB: Final = 1024
 """A disk's size, megabytes: a run of ten minutes fits with room to spare (files are sparse)."""
-WITH_STANDBY: Final = {"SAFEHAND_CONSENT_REQUIRE_STANDBY": "true"}
+WITH_STANDBY: Final = {
+    process: {f"SAFEHAND_{process.removesuffix(WORKER).upper()}_REQUIRE_STANDBY": "true"}
+    for process in PROCESSES
+    if process.removesuffix(WORKER) in SERVICES
+}
+"""Every process of every service waits for the standby, as docs/operations.md asks for it."""
 
 
 @dataclass
@@ -81,8 +88,7 @@ def ground(engine: str, *, mount: bool = True) -> Iterator[Ground]:
         one, other = (None if made is None else made.folder for made in disks)
         pair = Pair.begin(engine, (one, other))
         stack.callback(pair.remove)
-        waiting = {"consent": WITH_STANDBY, "consent-worker": WITH_STANDBY}
-        yield Ground(engine, disks, pair, waiting)
+        yield Ground(engine, disks, pair, WITH_STANDBY)
 
 
 def _move_data(sandbox: Sandbox, disk: Path) -> None:

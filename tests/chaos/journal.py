@@ -45,6 +45,8 @@ class Story:
     promises: list[Promise] = field(default_factory=list)
     wanted: tuple[Kind, ...] = ()
     """What was asked for and not answered yet."""
+    referral: str = ""
+    """What was sent under it."""
     accepted: list[str] = field(default_factory=list)
     completed: list[str] = field(default_factory=list)
     looks: list[Look] = field(default_factory=list)

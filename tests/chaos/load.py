@@ -168,6 +168,7 @@ class Actor(threading.Thread):
         story.want(Kind.REFER)
         sent = self._patience.again("send", lambda: self._send(story.grant))
         story.got(sent.refer_index)
+        story.referral = sent.referral
         return sent
 
     def _send(self, grant: str) -> Sent:
@@ -217,6 +218,7 @@ class Actor(threading.Thread):
 
         sent = self._patience.again("reseal", reseal)
         story.got(sent.refer_index)
+        story.referral = referral
         story.accepted.append(referral)
         return story, self._patience.again("fetch", lambda: self._b.fetch(referral))
 
@@ -329,6 +331,8 @@ class Actor(threading.Thread):
         try:
             self._b.open(fetched, category, worker_ref=WORKER)
         except SafehandError as error:
+            if error.reason is Reason.INTERNAL:
+                raise
             self._journal.count(f"shut: {error.reason}")
         else:
             story.looks.append(Look(category, asked, time.monotonic()))

@@ -22,11 +22,11 @@ AWAY: Final = frozenset(
         Reason.UNAVAILABLE,
         Reason.LEDGER_STARTING,
         Reason.OVERLOADED,
-        Reason.INTERNAL,
         Reason.DEADLINE_INVALID,
     }
 )
-"""No answer, or one that says: again."""
+"""No answer, or one that says: again. INTERNAL is none of them: it is an error that nobody thought
+of, and a caller who was told it does not know what became of the request."""
 PATIENCE_S: Final = 180.0
 """How long one call is tried: processes start again within seconds, a database within ten, and
 several troubles may follow each other."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Sequence
 from typing import Final
 
 from safehand.referral.v1 import referral_pb2
@@ -11,22 +12,30 @@ from safehand_client import SurvivorClient
 from safehand_core.errors import SafehandError
 from safehand_core.reasons import TABLE, Reason
 
+from tests.chaos import hearing
+from tests.chaos.hearing import AGENCIES
 from tests.chaos.journal import Journal, Story
-from tests.fault.stage import AGENCIES, Stage
-from tests.flow.following import everything
-from tests.harness.world import Person, eventually
+from tests.fault.stage import Stage
+from tests.harness.world import Person
 
 HEALED_S: Final = 120.0
 """Seconds after the last trouble in which everything must have arrived everywhere."""
+POLL_S: Final = 0.5
 THROTTLED_S: Final = 400.0
 """Seconds in which tries of her PIN are earned back that died with their service."""
-RETRYABLE: Final = frozenset({"UNAVAILABLE", "RESOURCE_EXHAUSTED", "INTERNAL", "INVALID_ARGUMENT"})
-"""Status of the reasons after which a caller asks again; the last is a deadline cut short."""
+RETRYABLE: Final = frozenset({"UNAVAILABLE", "RESOURCE_EXHAUSTED"})
+"""Status of the reasons after which a caller asks again."""
+NO_PROMISE: Final = frozenset({Reason.SESSION_INVALID, Reason.DEADLINE_INVALID})
+"""Also: her session was of a service that died, and a deadline that was cut short."""
 
 
-def check(stage: Stage, journal: Journal) -> dict[str, int]:
-    """Raise AssertionError for the first promise that was not kept; else each and its number."""
+def check(stage: Stage, journal: Journal, *, within_s: float = HEALED_S) -> dict[str, int]:
+    """Raise AssertionError for the first promise that was not kept; else each and its number.
+
+    What was promised must have arrived everywhere ``within_s`` seconds.
+    """
     kept: Counter[str] = Counter()
+    told: list[hearing.Told] = []
     people: dict[str, tuple[Person, list[Story]]] = {}
     for story in journal.stories:
         people.setdefault(story.person.card, (story.person, []))[1].append(story)
@@ -34,7 +43,7 @@ def check(stage: Stage, journal: Journal) -> dict[str, int]:
         her = _signed_in(stage, person)
         try:
             for story in stories:
-                _check_story(stage, her, story, kept)
+                told.append(_check_story(stage, her, story, kept))
             for refusal in journal.refusals:
                 if refusal.person.card == person.card:
                     assert her.verified_refusal(refusal.ask)[0] == refusal.index, "a no is lost"
@@ -42,7 +51,7 @@ def check(stage: Stage, journal: Journal) -> dict[str, int]:
         finally:
             her.close()
     kept["people whose receipts show what was answered, and nothing else"] = len(people)
-    _check_events(stage, kept)
+    _check_events(stage, told, within_s, kept)
     _check_reasons(journal, kept)
     report = stage.world.fsck()
     assert report.ok, f"fsck: {report.problems[:3]}"
@@ -50,7 +59,10 @@ def check(stage: Stage, journal: Journal) -> dict[str, int]:
     return dict(kept)
 
 
-def _check_story(stage: Stage, her: SurvivorClient, story: Story, kept: Counter[str]) -> None:
+def _check_story(
+    stage: Stage, her: SurvivorClient, story: Story, kept: Counter[str]
+) -> hearing.Told:
+    """What her receipt shows, which is what was promised and at most what was on its way."""
     assert not list(story.broken()), "something was opened after a stop was answered"
     lines = [(line.kind, line.index) for line in her.verified_receipt(story.grant)]
     assert not (wrong := story.differs(lines)), wrong
@@ -67,31 +79,45 @@ def _check_story(stage: Stage, her: SurvivorClient, story: Story, kept: Counter[
             referral not in story.completed and state == referral_pb2.REFERRAL_STATE_ACCEPTED
         ), "an answer to a referral is lost"
         kept["referrals that stand where they were answered to stand"] += 1
-
-
-def _check_events(stage: Stage, kept: Counter[str]) -> None:
-    eventually(lambda: _arrived(stage), "every event arrived", within_s=HEALED_S)
-    for name in AGENCIES:
-        heard = everything(stage.agency(name))
-        assert [item.cursor for item in heard] == list(range(1, len(heard) + 1)), "a gap"
-        for source, meant in stage.meant_for(name).items():
-            mine = [item.event for item in heard if item.event.id.startswith(f"{source}:")]
-            assert [e.id for e in mine] == [e.id for e in meant], f"{name} heard {source} otherwise"
-            kept[f"events of {source} that {name} heard, each once and in order"] = len(meant)
-
-
-def _arrived(stage: Stage) -> bool:
-    return all(
-        len(everything(stage.agency(name))) >= sum(map(len, stage.meant_for(name).values()))
-        for name in AGENCIES
+    return hearing.Told(
+        story.grant,
+        tuple(kind for kind, _ in lines),
+        referral=story.referral,
+        accepted=bool(story.accepted),
+        completed=bool(story.completed),
     )
+
+
+def _check_events(
+    stage: Stage, told: Sequence[hearing.Told], within_s: float, kept: Counter[str]
+) -> None:
+    """Each agency heard what the receipts show, and what each source says that it is told."""
+    deadline = time.monotonic() + within_s
+    while wrong := _unheard(stage, told):
+        assert time.monotonic() < deadline, wrong
+        time.sleep(POLL_S)
+    for name in AGENCIES:
+        for source, meant in stage.meant_for(name).items():
+            kept[f"events of {source} that {name} heard, each once and in order"] = len(meant)
+    kept["consents of which each agency heard all that her receipt shows"] = len(told)
+
+
+def _unheard(stage: Stage, told: Sequence[hearing.Told]) -> str:
+    heard = {name: hearing.of_agency(stage.agency(name)) for name in AGENCIES}
+    if wrong := hearing.differs(heard, told):
+        return wrong
+    for name, events in heard.items():
+        for source, meant in stage.meant_for(name).items():
+            mine = [event.id for event in events if event.id.startswith(f"{source}:")]
+            if mine != [event.id for event in meant]:
+                return f"{name} heard {source} otherwise"
+    return ""
 
 
 def _check_reasons(journal: Journal, kept: Counter[str]) -> None:
     for reason, count in journal.reasons.items():
-        if reason is Reason.SESSION_INVALID:
-            continue  # her session was of a service that died: she signs in again
-        assert TABLE[reason].status in RETRYABLE, f"told to go on trying by {reason}"
+        retryable = reason in NO_PROMISE or TABLE[reason].status in RETRYABLE
+        assert retryable, f"told to go on trying by {reason}"
         kept[f"refusals that said why, and that it may be tried again: {reason}"] += count
 
 

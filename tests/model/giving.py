@@ -12,7 +12,7 @@ from safehand_core.reasons import Reason
 from safehand_formats.record import Record, RecordedTerms, Second, SignedRecord, SignedSecond
 
 from tests.consent.release.world import NOTICE, PURPOSE, A, B, new_request_id
-from tests.model.life import REF, Life, some_categories, which
+from tests.model.life import REF, Life, Refused, some_categories, which
 from tests.model.model import CONFIRM_WITHIN, DAY, HOUR, Grant
 
 SHOWN: Final = asks_pb2.Shown(
@@ -103,6 +103,8 @@ class Giving(Life):
         )
         if decision != "later" or not in_time:
             self.question = ""
+        if done is not None and decision == "no":
+            self.refused[request.ask] = Refused(frozenset({*given, "CARD"}), done.receipt)
         if done is not None and decision in ("yes", "part"):
             end = done.grant.terms.expires_at.seconds
             self.grants.append(Grant(done.grant.grant, {*given, "CARD"}, end))

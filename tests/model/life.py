@@ -12,17 +12,24 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant
+from safehand.consent.v1 import asks_pb2, ledger_pb2, stops_pb2
 from safehand.consent.v1 import consent_pb2 as pb
-from safehand.consent.v1 import stops_pb2
+from safehand_client import slips
+from safehand_client._internal.questions import read_refusal
 from safehand_client.survivor import read_receipt
 from safehand_core.errors import SafehandError
 from safehand_core.reasons import Reason
+from safehand_formats import checkcode, merkle
+from safehand_formats.kinds import Kind
+from safehand_formats.leaf import Leaf
 from safehand_formats.note import NoteVerifier
+from safehand_formats.proof import TlogProof
 from safehand_ledger.check import fsck
 
 from tests.consent.release.world import A, Sent, World, new_request_id
@@ -40,6 +47,14 @@ WORD: Final = "seven green bottles"
 
 some_categories = st.sets(st.sampled_from(NAMED), min_size=1, max_size=4)
 which = st.integers(0, 10**6)
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A no to a question: to which categories, and what she was given for it."""
+
+    categories: frozenset[str]
+    receipt: ledger_pb2.Receipt
 
 
 class Life(RuleBasedStateMachine):
@@ -76,6 +91,7 @@ class Life(RuleBasedStateMachine):
         ).representative_code
         self.grants: list[Grant] = []
         self.referrals: list[tuple[Referral, Sent]] = []
+        self.refused: dict[str, Refused] = {}
         self.answers_get_lost = False
         self.passed = 0
         self.latest = 0
@@ -201,7 +217,29 @@ class Life(RuleBasedStateMachine):
             clock=self.world.clock,
         )
         assert report.ok, report.problems
+        self._every_no_is_proven(session, verifier)
         self._its_agency_sees_whether_it_is_on()
+
+    def _every_no_is_proven(self, session: bytes, verifier: NoteVerifier) -> None:
+        """Each is an entry of its own that she can show, and its code names that entry alone."""
+        ledger = self.world.ledger()
+        seen = set()
+        for ask, no in self.refused.items():
+            wanted = asks_pb2.GetRefusalReceiptRequest(session=session, ask=ask)
+            answer = self.world.portal().GetRefusalReceipt(wanted)
+            index, body = read_refusal(answer, ask, verifier)
+            leaf = Leaf.decode(answer.receipt.leaf)
+            assert leaf.kind is Kind.REFUSE
+            assert body["categories"] == sorted(no.categories)
+            assert (index, answer.receipt.leaf) == (no.receipt.index, no.receipt.leaf)
+            seen.add(index)
+            code = checkcode.of_leaf_hash(merkle.leaf_hash(answer.receipt.leaf))
+            assert slips.of_refusal(answer, ask, verifier).code == code
+            named = ledger.CheckCode(ledger_pb2.CheckCodeRequest(code=code)).receipts
+            (found,) = (one for one in named if one.index == index)
+            assert found.leaf == answer.receipt.leaf
+            TlogProof.from_text(found.proof).verify(found.leaf, verifier)
+        assert len(seen) == len(self.refused)
 
     def _her_list_is_the_model(self, session: bytes) -> None:
         request = pb.ListGrantsRequest(session=session, page_size=200)

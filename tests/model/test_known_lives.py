@@ -130,6 +130,20 @@ def test_an_end_that_has_come_does_not_go_when_the_clock_is_set_back() -> None:
         lived.it_is_swept()
 
 
+def test_a_no_stays_proven_whatever_comes_behind_it() -> None:
+    with life("NAME") as lived:
+        lived.answers_are_lost(lost=True)
+        lived.an_agency_asks(categories={"CONTACT", "NAME"})
+        lived.she_answers(decision="no")
+        lived.time_passes(seconds=40 * DAY)
+        lived.an_agency_asks(categories={"HEALTH"})
+        lived.she_answers(decision="no")
+        lived.says_yes(categories={"NAME"}, days=20)
+        lived.it_is_restarted()
+        lived.it_is_swept()
+        assert len(lived.refused) == 2
+
+
 def test_a_clock_that_leaps_ahead_destroys_nothing_and_stops_go_on() -> None:
     with life() as lived:
         lived.a_referral_is_sent(number=0, categories={"NAME"})

@@ -161,10 +161,11 @@ def test_without_the_bus_nothing_new_is_delivered_and_nobody_is_asked(world: Wor
     world.bus.server.kill()
     world.referral.write(3, audience="agency/harbor")
     world.consent.write(3, audience="agency/harbor")
-    time.sleep(1.5)
+    asked = [len(world.referral.asked), len(world.consent.asked)]
+    time.sleep(2.5)  # longer than the bus's silence lasts before somebody is asked
     assert len(harbor.got) == 2
     assert len(world.list("harbor").deliveries) == 2  # what is known is still served
-    assert world.referral.asked == world.consent.asked == []
+    assert [len(world.referral.asked), len(world.consent.asked)] == asked
     world.bus.server.start()
     harbor.wait_for(8)
     for source, last in (("referral", 5), ("consent", 3)):
@@ -208,3 +209,18 @@ def test_what_the_bus_skipped_is_asked_for_over_grpc(world: World) -> None:
     harbor.wait_for(4)
     assert harbor.ids() == ["consent:1", "consent:2", "consent:3", "consent:4"]
     assert set(world.consent.asked) == {"service:notify"}
+
+
+def test_what_only_the_sources_know_is_delivered_without_a_new_event(world: World) -> None:
+    """Away for so long that the bus forgot it: the last of it is delivered all the same."""
+    world.referral.worker.stop()  # nothing is relayed
+    world.consent.worker.stop()
+    world.referral.write(3, audience="agency/harbor")
+    world.consent.write(2, audience="agency/harbor")
+    world.start()
+    harbor = world.follow("harbor")
+    harbor.wait_for(5)
+    for source, last in (("referral", 3), ("consent", 2)):
+        found = [i for i in harbor.ids() if i.startswith(source)]
+        assert found == [f"{source}:{n}" for n in range(1, last + 1)]
+    assert set(world.consent.asked) == set(world.referral.asked) == {"service:notify"}

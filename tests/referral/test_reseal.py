@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from safehand.referral.v1 import referral_pb2
 from safehand_core.reasons import Reason
 
@@ -10,7 +11,7 @@ from tests.referral.making import Draft, rid
 from tests.referral.test_sharing import stop
 from tests.referral.world import World
 
-KEPT = ("state", "created_at", "answer_by", "answered_at", "service", "urgency", "sender")
+HOUR_S = 3600
 
 
 def send(world: World, draft: Draft, index: int) -> referral_pb2.Referral:
@@ -29,18 +30,51 @@ def newer(world: World, older: Draft, **changes: object) -> Draft:
     return world.draft(**values)  # type: ignore[arg-type]
 
 
-def test_place_and_clocks_stay_and_the_parts_are_new(world: World) -> None:
+@pytest.mark.parametrize("answered", [True, False], ids=["answered", "unanswered"])
+def test_place_and_clocks_stay_and_the_parts_are_new(world: World, answered: bool) -> None:
+    """An hour passes before each step, so that nothing computed anew is what it was."""
     first = world.create()
-    world.answer(first, "ACCEPT")
-    before = world.state(first)
+    world.clock.advance(HOUR_S)
+    behind = world.create()
+    if answered:
+        world.answer(first, "ACCEPT")
+    before, places = world.state(first), places_of(world)
+    assert [place for place in places[0] if place in (first.referral, behind.referral)] == [
+        behind.referral,
+        first.referral,
+    ]
+    world.clock.advance(HOUR_S)
     second = newer(world, first)
     after = send(world, second, 9)
-    assert [getattr(after, name) for name in KEPT] == [getattr(before, name) for name in KEPT]
+    assert after.resealed_at.seconds == world.clock.wall()
     assert after.grant == second.grant != before.grant
-    assert after.HasField("resealed_at")
+    assert after == changed(before, after)
+    for seen in (world.state(first), world.state(first, by=world.b)):
+        assert seen == after
+    assert places_of(world) == places
     fetched = world.fetch(second)
     assert fetched.manifest == second.signed.manifest_bytes
     assert [part.ciphertext for part in fetched.parts] == list(second.ciphertexts)
+
+
+def changed(before: referral_pb2.Referral, after: referral_pb2.Referral) -> referral_pb2.Referral:
+    """``before`` with the only fields that a new seal replaces taken from ``after``."""
+    expected = referral_pb2.Referral()
+    expected.CopyFrom(before)
+    expected.grant = after.grant
+    for name in ("not_after", "resealed_at"):
+        getattr(expected, name).CopyFrom(getattr(after, name))
+    return expected
+
+
+def places_of(world: World) -> list[list[str]]:
+    """The referrals in the lists of the sender and of the recipient, in their order."""
+    found = []
+    for agency in (world.a, world.b):
+        page = agency.referral.ListReferrals(referral_pb2.ListReferralsRequest(page_size=200))
+        assert not page.next_page_token
+        found.append([one.referral for one in page.referrals])
+    return found
 
 
 def test_an_older_seal_never_comes_back(world: World, refuses: Refusal) -> None:

@@ -4,6 +4,9 @@ The bus may lose, repeat and reorder. What counts is the source's own sequence: 
 strictly one after the other, each in one transaction with its place in the inbox, and what the
 bus did not bring is fetched from the source. A message is acknowledged after the commit.
 
+A message shows what is missing before it. What is missing at the end shows in no message: so
+while the bus is quiet the source is asked, first of all in each session and rarely afterwards.
+
 An event whose effect fails again and again would hold up all that follow, stops among them. After
 bounded attempts it is written down as a dead letter, in the transaction that moves the inbox past
 it, and can be replayed. Trouble of the surroundings (a busy database, a silent source) is no
@@ -47,6 +50,14 @@ SHORTEST_NAK_S: Final = 0.01
 """The shortest wait that is asked of the server."""
 MAX_ATTEMPTS: Final = 8
 """An event whose effect failed so often is set aside: some ten seconds after the first try."""
+LOOK_EVERY_S: Final = 30.0
+"""While the bus is quiet the source is asked this often, in seconds: what the stream dropped waits
+no longer for its effect, and a source answers one small call."""
+LOOK_PAGES: Final = 64
+"""Pages that one look takes up before messages have their turn again."""
+ANSWER_S: Final = 0.5
+"""Seconds for which messages wait for the answer to a look. A later one is taken up later: a
+source that hangs must not hold up what the bus brings."""
 
 Event = events_pb2.Event
 Apply = Callable[[Db, Event], None]
@@ -96,6 +107,7 @@ class Consumer:
         apply: the effect.
         fetch: asks the source for what the bus lost.
         applied: called in the event loop after each commit, with the events of it.
+        look_every_s: how often the source is asked while the bus is quiet, in seconds.
         failpoint: prefix of the failpoints around the commit; "" for none.
         attempts: after so many failures of its own, an event is set aside.
         pulse: told whether this loop gets on with its work.
@@ -113,6 +125,7 @@ class Consumer:
         applied: Callable[[Sequence[Event]], None] = lambda events: None,
         failpoint: str = "",
         attempts: int = MAX_ATTEMPTS,
+        look_every_s: float = LOOK_EVERY_S,
         clock: Clock | None = None,
         pulse: Pulse | None = None,
         backoff: Backoff | None = None,
@@ -134,19 +147,29 @@ class Consumer:
         self._not_before = 0.0
         """Loop time before which nothing is tried again: an attempt is not spent on a message
         that merely came with others."""
+        self._look_every_s = look_every_s
+        self._look_at = 0.0
+        """Loop time of the next look."""
+        self._asked: asyncio.Future[list[Event]] | None = None
+        """A look whose answer is not there yet."""
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Consume until ``stopping`` is set."""
 
         async def session(connection: Connection) -> None:
-            await pull(
-                connection,
-                self._stream,
-                self._link.user,
-                self._handle,
-                stopping,
-                alive=lambda: self._pulse.worked(f"{self._source}.link"),
-            )
+            self._look_at = 0.0
+            try:
+                await pull(
+                    connection,
+                    self._stream,
+                    self._link.user,
+                    self._handle,
+                    stopping,
+                    alive=lambda: self._pulse.worked(f"{self._source}.link"),
+                    quiet=self._look,
+                )
+            finally:
+                await self._forget_look()
 
         await keep_running(
             self._link,
@@ -166,25 +189,33 @@ class Consumer:
         if now < self._not_before:
             await self._put_off(good, self._not_before - now)
             return
+        if await self._work([event for _, event in good]):
+            for message, _ in good:
+                await message.ack()
+        else:
+            await self._put_off(good, self._not_before - asyncio.get_running_loop().time())
+
+    async def _work(self, events: Sequence[Event]) -> bool:
+        """Apply ``events`` and what is missing before them; False where that is to be tried again,
+        not before ``_not_before``."""
         done: list[Event] = []
         try:
-            await asyncio.to_thread(self._take, [event for _, event in good], done)
+            await asyncio.to_thread(self._take, events, done)
         except Exception as error:
             self._ring(done)
-            await self._failed(good, error)
-            return
+            self._failed(error)
+            return False
         # Those who wait hear of it first: the acknowledgements are for the bus alone.
         self._ring(done)
         self._backoff.reset()
         self._pulse.worked(f"{self._source}.effect")
-        for message, _ in good:
-            await message.ack()
+        return True
 
     def _ring(self, done: Sequence[Event]) -> None:
         if done:
             self._applied(done)
 
-    async def _failed(self, good: Sequence[tuple[Msg, Event]], error: Exception) -> None:
+    def _failed(self, error: Exception) -> None:
         self.counters["failed"] += 1
         self._pulse.failed(f"{self._source}.effect")
         code = error.code if isinstance(error, EffectError) else type(error).__name__
@@ -193,7 +224,38 @@ class Consumer:
             "consumer.failed", stream=self._stream, exception=code, delay_s=round(delay, 3)
         )
         self._not_before = asyncio.get_running_loop().time() + delay
-        await self._put_off(good, delay)
+
+    async def _look(self) -> None:
+        """Apply what the source has and no message told of."""
+        clock = asyncio.get_running_loop().time
+        for _ in range(LOOK_PAGES):
+            if clock() < max(self._look_at, self._not_before):
+                return
+            if self._asked is None:
+                self._asked = asyncio.ensure_future(asyncio.to_thread(self._ask))
+            await asyncio.wait({self._asked}, timeout=ANSWER_S)
+            if not self._asked.done():
+                return
+            asked, self._asked = self._asked, None
+            if (error := asked.exception()) is not None:
+                # Nothing says that anything is missing: no failure of an effect.
+                self.counters["looks_failed"] += 1
+                logs.get().info(
+                    "consumer.look_failed", stream=self._stream, exception=type(error).__name__
+                )
+                self._look_at = clock() + self._look_every_s
+                return
+            self.counters["looks"] += 1
+            if not (events := asked.result()):
+                self._look_at = clock() + self._look_every_s
+                return
+            await self._work(events)
+
+    async def _forget_look(self) -> None:
+        """An answer counts in its own session only, and no thread outlives that."""
+        asked, self._asked = self._asked, None
+        if asked is not None:
+            await asyncio.gather(asked, return_exceptions=True)
 
     async def _put_off(self, good: Sequence[tuple[Msg, Event]], delay_s: float) -> None:
         for message, _ in good:
@@ -268,11 +330,21 @@ class Consumer:
         )
 
     def _fill(self, last: int) -> list[Event]:
-        """The source's next events behind ``last``, checked."""
+        """The source's next events behind ``last``, checked; there must be one."""
         self.counters["gaps"] += 1
-        fetched = list(self._fetch(last))[:CHUNK]
+        fetched = self._fetched(last)
         if not fetched:
             raise SourceSilentError
+        return fetched
+
+    def _ask(self) -> list[Event]:
+        """The source's next events behind the inbox, checked."""
+        with begin_read(self._engine) as db:
+            last = inbox.position(db, self._source)
+        return self._fetched(last)
+
+    def _fetched(self, last: int) -> list[Event]:
+        fetched = list(self._fetch(last))[:CHUNK]
         for place, event in enumerate(fetched, start=last + 1):
             envelope.check(self._source, event)
             if event.sequence != place:

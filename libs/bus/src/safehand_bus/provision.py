@@ -33,7 +33,8 @@ MAX_ACK_PENDING: Final = 1024
 """Messages that may be in a reader's hands at one time."""
 MAX_AGE_S: Final = 7 * 86_400
 """The stream keeps a week, so that a service that was off over a long weekend reads it like any
-other. Older events are harmless to lose: the database is the truth, a gap is fetched by gRPC."""
+other. Older events are harmless to lose: the database is the truth, and who misses some asks the
+source by gRPC, for a gap at once and for what is missing at the end when the bus is quiet."""
 MAX_BYTES: Final = 4 * 1024**3
 """Some ten million events: a flood ends here and not at the end of the disk, oldest first."""
 DUPLICATE_WINDOW_S: Final = 120

@@ -47,10 +47,12 @@ async def pull(
     stopping: asyncio.Event,
     *,
     alive: Callable[[], None] = lambda: None,
+    quiet: Callable[[], Awaitable[None]] | None = None,
 ) -> None:
     """Hand messages of one consumer to ``handle`` until ``stopping``; raises when it cannot.
 
-    ``alive`` is called for whatever the server sends: the request stands.
+    ``alive`` is called for whatever the server sends: the request stands. ``quiet`` is called
+    where that was no message: the server has none to send now.
     """
     queue: asyncio.Queue[Msg] = asyncio.Queue()
     reply = connection.client.new_inbox()
@@ -87,6 +89,8 @@ async def pull(
                     left = 0
             if messages:
                 await handle(messages)
+            elif batch and quiet is not None:
+                await quiet()
         if not stopping.is_set():
             raise LostError
     finally:

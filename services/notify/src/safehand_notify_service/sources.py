@@ -1,6 +1,7 @@
 """Asking consent and referral for the events that the bus lost.
 
-Only a message on the bus makes notify ask: with the bus down, nobody is polled.
+A message on the bus makes notify ask, or the bus's silence, rarely (``consumer.LOOK_EVERY_S``):
+what was lost behind the last message shows in no message. With the bus down, nobody is polled.
 """
 
 from __future__ import annotations

@@ -109,8 +109,9 @@ class Scene:
     def served(
         self, categories: Sequence[str] = ("CARD", "NAME"), **changes: Any
     ) -> referral_pb2.GetReferralResponse:
-        """What the referral service would hand out; ``changes`` replace fields of the header."""
-        _, public = sealing.generate_recipient_key(self.entropy)
+        """What the referral service would hand out, sealed to ``public``, else to a key that nobody
+        holds; other ``changes`` replace fields of the header."""
+        public = changes.pop("public", None) or sealing.generate_recipient_key(self.entropy)[1]
         now = self.clock.wall()
         values: dict[str, Any] = {
             "referral": REFERRAL,

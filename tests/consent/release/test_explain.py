@@ -10,15 +10,30 @@ from collections.abc import Callable, Sequence
 import pytest
 from safehand.common.v1 import reason_pb2
 from safehand.consent.v1 import consent_pb2 as pb
-from safehand.consent.v1 import explain_pb2
-from safehand_consent_service import grant_leaves, release
+from safehand.consent.v1 import explain_pb2, recorded_pb2
+from safehand_consent_service import decision, grant_leaves, release
 from safehand_consent_service.decision import Name
 from safehand_consent_service.rule_words import TO_AGENCY, TO_HER, TO_SENDER
 from safehand_core.errors import SafehandError
+from safehand_core.ids import new_id
 from safehand_core.reasons import Reason
 from safehand_formats.kinds import Kind
+from safehand_formats.record import Record, RecordedTerms, SignedRecord
+from safehand_store.engine import begin_read
 
-from tests.consent.release.world import DAY_S, A, B, C, Sent, World, refused
+from tests.consent.release.world import (
+    DAY_S,
+    ENTROPY,
+    NOTICE,
+    PURPOSE,
+    A,
+    B,
+    C,
+    Sent,
+    World,
+    new_request_id,
+    refused,
+)
 
 HOLDS = explain_pb2.RULE_OUTCOME_HOLDS
 FAILS = explain_pb2.RULE_OUTCOME_FAILS
@@ -43,6 +58,61 @@ def ask_send(
 
 def word(answer: explain_pb2.ExplainResponse) -> str:
     return reason_pb2.Reason.Name(answer.reason).removeprefix("REASON_") if answer.reason else ""
+
+
+def known(world: World, ref: str, *, cosign: bool = False) -> bytes:
+    """The session of somebody new whom A knows as ``ref``."""
+    card = world.new_card()
+    world.agency(A).RegisterSubject(
+        pb.RegisterSubjectRequest(
+            request_id=new_request_id(),
+            subject_ref=ref,
+            card_number=card.number,
+            pin=card.pin,
+            cosign=cosign,
+        )
+    )
+    return world.sign_in(card)
+
+
+def recorded(world: World, ref: str, *categories: str) -> str:
+    """The grant that a worker of A's wrote down for her; she has not answered it."""
+    terms = RecordedTerms(
+        releasing=A,
+        recipient=B,
+        purpose=PURPOSE,
+        categories=categories,
+        expires_at=world.now + 90 * DAY_S,
+        erase_by=world.now + 120 * DAY_S,
+        notice=NOTICE,
+        language="en",
+        given_how="heard",
+        present="with_worker",
+    )
+    made = Record(A, "worker-7", ref, "paper", terms, new_request_id(), world.now)
+    signed = SignedRecord.sign(made, world.agencies[A].identity)
+    request = recorded_pb2.RecordGrantRequest(
+        record=signed.record_bytes, signature=signed.signature
+    )
+    return str(world.agency(A).RecordGrant(request).grant)
+
+
+def confirm(world: World, session: bytes, grant: str) -> None:
+    """She says that it is right."""
+    world.portal().ConfirmGrant(
+        recorded_pb2.ConfirmGrantRequest(
+            request_id=new_request_id(), session=session, grant=grant, reply=recorded_pb2.REPLY_YES
+        )
+    )
+
+
+def decided_by(
+    answer: explain_pb2.ExplainResponse | explain_pb2.ExplainSharingResponse,
+) -> tuple[str, str] | None:
+    """The rule that fails and what it says, or None. There is never a second one."""
+    found = [(item.rule, item.words) for item in answer.findings if item.outcome == FAILS]
+    assert len(found) == (0 if answer.allowed else 1)
+    return found[0] if found else None
 
 
 def verdict(act: Callable[[], object]) -> str:
@@ -87,36 +157,69 @@ def _too_often(world: World, sent: Sent, _session: bytes) -> None:
         world.release(sent)
 
 
-OPENING: dict[str, tuple[str, Callable[[World, Sent, bytes], object]]] = {
-    "as sent": ("", lambda *_: None),
-    "accepted": ("", lambda w, s, _: w.accept(s)),
-    "declined": ("REFERRAL_CLOSED", lambda w, s, _: w.decline(s)),
-    "withdrawn": ("REFERRAL_CLOSED", lambda w, s, _: w.withdraw(s)),
-    "stopped": ("CONSENT_ENDED", _stop),
-    "destroyed": ("CONSENT_ENDED", _destroy),
-    "resumed": ("", _resume),
-    "expired": ("CONSENT_ENDED", _ninety_days),
-    "past its own end": ("CONSENT_ENDED", _thirty_days),
-    "a clock that jumped": ("CLOCK_SUSPECT", _suspect),
-    "too many looks": ("QUOTA_EXCEEDED", _too_often),
+OPENING: dict[str, tuple[str, Name | None, Callable[[World, Sent, bytes], object]]] = {
+    "as sent": ("", None, lambda *_: None),
+    "accepted": ("", None, lambda w, s, _: w.accept(s)),
+    "declined": ("REFERRAL_CLOSED", Name.REFERRAL_OPEN, lambda w, s, _: w.decline(s)),
+    "withdrawn": ("REFERRAL_CLOSED", Name.REFERRAL_OPEN, lambda w, s, _: w.withdraw(s)),
+    "stopped": ("CONSENT_ENDED", Name.SHARING_ON, _stop),
+    "destroyed": ("CONSENT_ENDED", Name.SHARING_ON, _destroy),
+    "resumed": ("", None, _resume),
+    "expired": ("CONSENT_ENDED", Name.REFERRAL_IN_TIME, _ninety_days),
+    "past its own end": ("CONSENT_ENDED", Name.REFERRAL_IN_TIME, _thirty_days),
+    "a clock that jumped": ("CLOCK_SUSPECT", Name.CLOCK_RIGHT, _suspect),
+    "too many looks": ("QUOTA_EXCEEDED", Name.LOOKS_LEFT, _too_often),
 }
+"""What happened before, and the reason and the rule that then decide."""
 
 
 @pytest.mark.parametrize("name", OPENING)
 def test_what_it_says_of_opening_is_what_opening_does(fresh_world: World, name: str) -> None:
-    expected, happen = OPENING[name]
+    expected, rule, happen = OPENING[name]
     session = fresh_world.session()
     sent = fresh_world.send(fresh_world.grant(session))
     happen(fresh_world, sent, session)
     answer = ask_open(fresh_world, sent)
     assert word(answer) == expected
     assert answer.allowed == (expected == "")
+    assert decided_by(answer) == (None if rule is None else (rule, TO_AGENCY[rule].fails))
     assert verdict(lambda: fresh_world.release(sent)) == expected
+
+
+def test_a_part_that_is_not_in_the_manifest_is_not_there(world: World) -> None:
+    sent = world.send(world.grant(world.session()))
+    question = explain_pb2.OpenQuestion(referral=sent.sealed.referral, part=15)
+    for caller, words in ((B, TO_AGENCY), (A, TO_SENDER)):
+        answer = world.agency(caller).Explain(explain_pb2.ExplainRequest(open=question))
+        assert decided_by(answer) == (Name.PART_THERE, words[Name.PART_THERE].fails)
+        assert word(answer) == "MANIFEST_MISMATCH"
+    # The act is asked with some wrap; it is refused before that is looked at.
+    acted = verdict(lambda: world.release(sent, part=15, outer_wrap=sent.outer_wraps[0]))
+    assert acted == "MANIFEST_MISMATCH"
+
+
+def test_it_is_about_the_newest_seal_and_an_older_one_opens_nothing(world: World) -> None:
+    session = world.session()
+    sent = world.send(world.grant(session))
+    newer = world.authorise(
+        world.seal(world.grant(session), referral=sent.sealed.referral, reseals=sent.sealed.digest)
+    )
+    assert ask_open(world, newer).allowed
+    assert verdict(lambda: world.release(newer)) == ""
+    assert verdict(lambda: world.release(sent)) == "STATE_CONFLICT"
+    # A question names the referral, so only who still holds the older seal meets this rule.
+    with begin_read(world.app.context.engine) as connection:
+        older = release.about(connection, sent.sealed.digest, 0)
+    first, *rest = decision.findings(decision.of_referral(older, {}, world.now))
+    assert (first.rule, first.reason) == (Name.NEWEST_SEAL, Reason.STATE_CONFLICT)
+    assert {one.outcome for one in rest} == {decision.Outcome.NOT_ASKED}
+    assert "fetch it" in TO_AGENCY[Name.NEWEST_SEAL].fails
 
 
 def test_identity_waits_for_the_acceptance(world: World) -> None:
     sent = world.send(world.grant(world.session()))
     answer = ask_open(world, sent, "NAME")
+    assert decided_by(answer) == (Name.ACCEPTED, TO_AGENCY[Name.ACCEPTED].fails)
     assert word(answer) == verdict(lambda: world.release(sent, "NAME")) == "NOT_ACCEPTED"
     world.accept(sent)
     assert ask_open(world, sent, "NAME").allowed
@@ -138,19 +241,20 @@ def test_what_fits_her_receipt_is_explained_too(
     assert word(full) == verdict(lambda: world.release(sent)) == "QUOTA_EXCEEDED"
 
 
-SENDING: dict[str, tuple[str, list[str], str]] = {
-    "inside": ("", ["CARD", "NAME"], "housing"),
-    "another purpose": ("PURPOSE_MISMATCH", ["CARD"], "legal"),
-    "another category": ("SCOPE_EXCEEDED", ["CARD", "HEALTH"], "housing"),
+SENDING: dict[str, tuple[str, Name | None, list[str], str]] = {
+    "inside": ("", None, ["CARD", "NAME"], "housing"),
+    "another purpose": ("PURPOSE_MISMATCH", Name.SAME_PURPOSE, ["CARD"], "legal"),
+    "another category": ("SCOPE_EXCEEDED", Name.INSIDE_GRANT, ["CARD", "HEALTH"], "housing"),
 }
 
 
 @pytest.mark.parametrize("name", SENDING)
 def test_what_it_says_of_sending_is_what_sending_does(world: World, name: str) -> None:
-    expected, categories, purpose = SENDING[name]
+    expected, rule, categories, purpose = SENDING[name]
     grant = world.grant(world.session())
     answer = ask_send(world, grant, categories, purpose)
     assert word(answer) == expected
+    assert decided_by(answer) == (None if rule is None else (rule, TO_AGENCY[rule].fails))
     sealed = world.seal(grant, categories, purpose=purpose)
     assert verdict(lambda: world.authorise(sealed)) == expected
 
@@ -160,7 +264,52 @@ def test_sending_under_a_stopped_grant(world: World) -> None:
     grant = world.grant(session)
     world.stop_grant(session, grant)
     answer = ask_send(world, grant, ["CARD"])
+    assert decided_by(answer) == (Name.SHARING_ON, TO_AGENCY[Name.SHARING_ON].fails)
     assert word(answer) == verdict(lambda: world.send(grant, ["CARD"])) == "CONSENT_ENDED"
+
+
+def test_sending_without_a_live_agreement(fresh_world: World) -> None:
+    world = fresh_world
+    short = world.protocol(A, C, not_after=world.now + DAY_S)
+    world.register_protocol(world.sign_protocol(short))
+    grant = world.grant(world.session(), world.terms(recipient_agency=C))
+    assert ask_send(world, grant, ["CARD"]).allowed
+    world.clock.advance(2 * DAY_S)
+    world.app.context.writer.confirm_clock()
+    answer = ask_send(world, grant, ["CARD"])
+    assert decided_by(answer) == (Name.AGREEMENT, TO_AGENCY[Name.AGREEMENT].fails)
+    key = world.key_record(C)
+    sealed = world.seal(grant, ["CARD"], key, recipient=C, recipient_key=key.record.kid)
+    assert word(answer) == verdict(lambda: world.authorise(sealed)) == "PROTOCOL_MISSING"
+
+
+def test_sending_what_a_guardian_has_yet_to_sign(world: World) -> None:
+    session = known(world, new_id(ENTROPY), cosign=True)
+    grant = world.grant(session)
+    answer = ask_send(world, grant, ["CARD"])
+    assert decided_by(answer) == (Name.CONFIRMED, TO_AGENCY[Name.CONFIRMED].fails)
+    assert word(answer) == verdict(lambda: world.send(grant, ["CARD"])) == "CONSENT_UNCONFIRMED"
+    # Whom it concerns is told what is missing, in her own words.
+    hers = ask_hers(world, session, grant, "CARD")
+    assert decided_by(hers) == (Name.SIGNED, TO_HER[Name.SIGNED].fails)
+
+
+def test_sending_what_stands_on_one_workers_word(world: World) -> None:
+    ref = new_id(ENTROPY)
+    session = known(world, ref)
+    grant = recorded(world, ref, "CARD", "NAME", "PAPERS")
+    for category, allowed in (("NAME", True), ("PAPERS", False)):
+        answer = ask_send(world, grant, ["CARD", category])
+        hers = ask_hers(world, session, grant, category)
+        assert answer.allowed == hers.allowed == allowed
+    assert decided_by(answer) == (Name.CONFIRMED, TO_AGENCY[Name.CONFIRMED].fails)
+    assert decided_by(hers) == (Name.CONFIRMED, TO_HER[Name.CONFIRMED].fails)
+    acted = verdict(lambda: world.send(grant, ["CARD", "PAPERS"]))
+    assert word(answer) == acted == "CONSENT_UNCONFIRMED"
+    confirm(world, session, grant)
+    assert ask_send(world, grant, ["CARD", "PAPERS"]).allowed
+    assert ask_hers(world, session, grant, "PAPERS").allowed
+    assert verdict(lambda: world.send(grant, ["CARD", "PAPERS"])) == ""
 
 
 # --- no more than the act would have said --------------------------------------------------------
@@ -248,10 +397,25 @@ def test_she_hears_all_of_it(world: World) -> None:
     assert ask_hers(world, session, grant, "NAME").allowed
     outside = ask_hers(world, session, grant, "HEALTH")
     assert not outside.allowed
-    assert outside.findings[0].words == TO_HER[Name.INSIDE_GRANT].fails
+    assert decided_by(outside) == (Name.INSIDE_GRANT, TO_HER[Name.INSIDE_GRANT].fails)
     world.stop_grant(session, grant)
     stopped = ask_hers(world, session, grant, "NAME")
-    assert [item.rule for item in stopped.findings if item.outcome == FAILS] == [Name.NOT_STOPPED]
+    assert decided_by(stopped) == (Name.NOT_STOPPED, TO_HER[Name.NOT_STOPPED].fails)
+
+
+@pytest.mark.parametrize("swept", [False, True], ids=["its time passed", "and it was written down"])
+def test_she_hears_that_its_time_is_over(fresh_world: World, *, swept: bool) -> None:
+    world = fresh_world
+    card = world.register_subject()
+    grant = world.grant(world.sign_in(card))
+    sent = world.send(grant)
+    world.clock.advance(90 * DAY_S)
+    world.app.context.writer.confirm_clock()
+    if swept:
+        world.app.sweep()
+    answer = ask_hers(world, world.sign_in(card), grant, "CARD")
+    assert decided_by(answer) == (Name.NOT_OVER, TO_HER[Name.NOT_OVER].fails)
+    assert verdict(lambda: world.release(sent)) == "CONSENT_ENDED"
 
 
 @pytest.mark.parametrize("mode", [pb.STOP_MODE_DESTROY_NOW, pb.STOP_MODE_INVALIDATE])

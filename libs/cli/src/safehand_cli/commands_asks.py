@@ -15,11 +15,14 @@ from typing import Annotated, Final
 import typer
 from google.protobuf.timestamp_pb2 import Timestamp
 from safehand.consent.v1 import asks_pb2
-from safehand_client import Circumstances, SurvivorClient
+from safehand_client import Circumstances, SurvivorClient, slips
+from safehand_client.trust import TrustStore
 from safehand_core.clock import SystemClock
 from safehand_core.errors import SafehandError
 from safehand_core.reasons import Reason
 from safehand_core.words import CARD, CATEGORIES, CONSENT_GIVEN_HOW, CONSENT_PRESENT, PURPOSES
+from safehand_formats.bodies import decode_body
+from safehand_formats.kinds import Kind
 
 from safehand_cli import context
 from safehand_cli.context import (
@@ -275,19 +278,32 @@ def answer(
 
 @command
 def refusals(card_file: CardFile = None, pin_file: PinFile = None) -> None:
-    """What she said no to, each proven under the pinned ledger key."""
+    """What she said no to, each proven under the pinned ledger key, with its check code."""
+    verifier = TrustStore(context.party().trust).verifier
     with _signed_in(card_file, pin_file) as her:
-        found = [
-            (item, *her.verified_refusal(item.ask))
+        answers = [
+            (item, her.refusal_receipt(item.ask))
             for item in her.questions(asks_pb2.QUESTION_STATE_REFUSED)
         ]
+    found = [
+        (
+            item,
+            slips.of_refusal(answer, item.ask, verifier),
+            decode_body(Kind.REFUSE, answer.receipt.body),
+        )
+        for item, answer in answers
+    ]
     emit(
-        [{**_question_view(item), "index": index, "body": body} for item, index, body in found],
+        [
+            {**_question_view(item), "index": slip.index, "code": slip.code, "body": body}
+            for item, slip, body in found
+        ],
         "\n".join(
             f"{_day(item.answered_at)}  you said no to {item.asker_name or item.asker}: "
             f"{', '.join(item.categories)} to {item.recipient_name or item.recipient_agency} for "
-            f"{PURPOSES.get(item.purpose, item.purpose)}; ledger entry {index}, proven"
-            for item, index, _ in found
+            f"{PURPOSES.get(item.purpose, item.purpose)}; ledger entry {slip.index}, proven\n"
+            f"  check code {slip.code}; in plain words: safehand slip show --ask {item.ask}"
+            for item, slip, _ in found
         )
         or "you said no to nothing",
     )

@@ -2,61 +2,51 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Final
 
 import typer
 from safehand.common.v1 import reason_pb2
-from safehand.consent.v1 import explain_pb2
+from safehand_client import Outcome, Verdict
 from safehand_core.errors import SafehandError
 from safehand_core.reasons import TABLE
 from safehand_core.reasons import Reason as Why
 from safehand_core.words import CATEGORIES, PURPOSES
 
 from safehand_cli import context
-from safehand_cli.commands_consent import CardFile, PinFile, signed_in
+from safehand_cli.commands_consent import CardFile, PinFile, day, signed_in
 from safehand_cli.context import EXIT_WRONG, command, each_of, emit, one_of
 
 app = typer.Typer(no_args_is_help=True)
 
-_MARKS = {
-    explain_pb2.RULE_OUTCOME_HOLDS: "✓",
-    explain_pb2.RULE_OUTCOME_FAILS: "✗",
-    explain_pb2.RULE_OUTCOME_NOT_ASKED: "·",
-}
-NOT_ASKED = "not asked: the answer was clear before"
+_MARKS: Final = {Outcome.HOLDS: "✓", Outcome.FAILS: "✗", Outcome.NOT_ASKED: "·"}
+NOT_ASKED: Final = "not asked: the answer was clear before"
 
 
-def _lines(findings: Any) -> str:
-    return "\n".join(
-        f"  {_MARKS.get(item.outcome, '?')} {item.words or f'{item.rule}: {NOT_ASKED}'}"
-        for item in findings
-    )
-
-
-def _rows(findings: Any) -> list[dict[str, str]]:
-    return [
-        {
-            "rule": item.rule,
-            "outcome": explain_pb2.RuleOutcome.Name(item.outcome)
-            .removeprefix("RULE_OUTCOME_")
-            .lower(),
-            "words": item.words,
-        }
-        for item in findings
+def _tell(verdict: Verdict, *, yes: str, no: str) -> None:
+    """Print it; exit 1 where a rule fails. A yes that rests on less than everything says so."""
+    lines = [
+        f"  {_MARKS[line.outcome]} {line.words or f'{line.rule}: {NOT_ASKED}'}"
+        for line in verdict.lines
     ]
-
-
-def _tell(allowed: bool, findings: Any, *, reason: str = "", yes: str, no: str) -> None:
-    head = yes if allowed else f"{no}{f': {reason}' if reason else ''}"
-    data = {"allowed": allowed, "reason": reason, "rules": _rows(findings)}
-    emit(data, f"{head}\n{_lines(findings)}")
-    if not allowed:
+    if not verdict.allowed:
+        head = f"{no}{f': {verdict.reason}' if verdict.reason else ''}"
+    else:
+        head = f"as far as could be asked, {yes}" if verdict.beyond else yes
+        lines += [f"  {_MARKS[Outcome.NOT_ASKED]} not asked: {what}" for what in verdict.beyond]
+    emit(
+        {
+            "allowed": verdict.allowed,
+            "reason": verdict.reason,
+            "rules": [
+                {"rule": line.rule, "outcome": line.outcome.value, "words": line.words}
+                for line in verdict.lines
+            ],
+            "beyond": verdict.beyond,
+        },
+        "\n".join([head, *lines]),
+    )
+    if not verdict.allowed:
         raise typer.Exit(EXIT_WRONG)
-
-
-def _verdict(answer: explain_pb2.ExplainResponse, yes: str, no: str) -> None:
-    word = reason_pb2.Reason.Name(answer.reason).removeprefix("REASON_") if answer.reason else ""
-    _tell(answer.allowed, answer.findings, reason=word, yes=yes, no=no)
 
 
 @app.command("open")
@@ -65,9 +55,16 @@ def open_part(
     referral: Annotated[str, typer.Argument(help="The referral's id.")],
     part: Annotated[int, typer.Option(help="The part; 0 is the card.", min=0, max=15)] = 0,
 ) -> None:
-    """Could this part be opened now? (--as either agency of the referral)"""
-    answer = context.agency().explain_open(referral, part)
-    _verdict(answer, "it can be opened now", "it cannot be opened now")
+    """Could this part be opened now? (--as either agency of the referral)
+
+    Asks consent, then as its recipient also whether the referral service hands the parts out.
+    """
+    client = context.agency()
+    try:
+        verdict = client.may_open(referral, part)
+    finally:
+        client.close()
+    _tell(verdict, yes="it can be opened now", no="it cannot be opened now")
 
 
 @app.command()
@@ -76,12 +73,23 @@ def send(
     grant: Annotated[str, typer.Argument(help="The grant's id.")],
     purpose: Annotated[str, typer.Option(help=f"What for: {', '.join(PURPOSES)}.")],
     category: Annotated[list[str], typer.Option(help="What; repeat it.")],
+    service: Annotated[
+        str, typer.Option(help="The service's id: also ask what it may receive.")
+    ] = "",
 ) -> None:
-    """Could we send this now? (--as the agency that holds it)"""
+    """Could we send this now? (--as the agency that holds it)
+
+    Asks consent, then what our own folder and the directory say of agreement, recipient's key and
+    service.
+    """
     one_of(purpose, PURPOSES, "--purpose")
     each_of(category, CATEGORIES, "--category")
-    answer = context.agency().explain_send(grant, purpose, category)
-    _verdict(answer, "it can be sent now", "it cannot be sent now")
+    client = context.agency()
+    try:
+        verdict = client.may_send(grant, purpose, category, service=service)
+    finally:
+        client.close()
+    _tell(verdict, yes="it can be sent now", no="it cannot be sent now")
 
 
 @app.command()
@@ -96,7 +104,8 @@ def sharing(
     one_of(category, CATEGORIES, "--category")
     with signed_in(card_file, pin_file) as her:
         answer = her.explain_sharing(grant, category)
-    _tell(answer.allowed, answer.findings, yes="they can open it now", no="they cannot open it now")
+    verdict = Verdict.of_hers(answer)
+    _tell(verdict, yes="your consent lets them open it now", no="they cannot open it now")
 
 
 @app.command()
@@ -135,6 +144,42 @@ def look(
     )
     if not allowed:
         raise typer.Exit(EXIT_WRONG)
+
+
+@app.command()
+@command
+def tried(
+    grant: Annotated[str, typer.Argument(help="The grant's id; see: consent list")],
+    card_file: CardFile = None,
+    pin_file: PinFile = None,
+) -> None:
+    """Why did they not open it? Each try that was refused, against her own receipt. (--as her)"""
+    from safehand_client import why
+
+    with signed_in(card_file, pin_file) as her:
+        looks = [item for item in her.looks(grant) if item.refused]
+        lines = her.verified_receipt(grant)
+    rows: list[dict[str, object]] = []
+    for item in looks:
+        code = reason_pb2.Reason.Name(item.refused).removeprefix("REASON_")
+        found = why.tried(lines, item.at.seconds, item.category, Why(code))
+        rows.append(
+            {
+                "at": item.at.seconds,
+                "agency": item.agency,
+                "worker_ref": item.worker_ref,
+                "category": item.category,
+                "reason": code,
+                "words": found.words,
+                "entry": found.entry,
+            }
+        )
+    text = [
+        f"{day(item.at)}  {item.agency_name or item.agency} did not get {item.category}: "
+        f"{row['words']}" + ("" if row["entry"] is None else f" (ledger entry {row['entry']})")
+        for item, row in zip(looks, rows, strict=True)
+    ]
+    emit(rows, "\n".join(text) or "nobody tried and was refused")
 
 
 @app.command()

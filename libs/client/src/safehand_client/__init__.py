@@ -2,7 +2,7 @@
 
 Public: ``AgencyClient`` (an agency's system), ``SurvivorClient`` (what the portal does for her),
 ``GuardianClient`` (what it does for a guardian), ``OperatorClient`` (operator commands),
-``OversightClient`` (holds her receipt against all leaves),
+``OversightClient`` (holds her receipt against all leaves), ``Verdict`` (may we, and why not),
 ``Party`` (a folder with one party's keys and trust).
 Everything under ``_internal`` may change.
 """
@@ -10,6 +10,7 @@ Everything under ``_internal`` may change.
 from safehand_client._internal.opening import Fetched, Opened
 from safehand_client._internal.questions import Circumstances
 from safehand_client._internal.sending import Sent
+from safehand_client._internal.verdict import Outcome, Verdict
 from safehand_client.agency import AgencyClient
 from safehand_client.auditor import OversightClient
 from safehand_client.guardian import GuardianClient
@@ -25,8 +26,10 @@ __all__ = [
     "GuardianClient",
     "Opened",
     "OperatorClient",
+    "Outcome",
     "OversightClient",
     "Party",
     "Sent",
     "SurvivorClient",
+    "Verdict",
 ]

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from safehand.consent.v1 import ledger_pb2
+from safehand.consent.v1 import asks_pb2, ledger_pb2
 from safehand_core.errors import SafehandError
 from safehand_core.keystore import make_private_dir, write_atomic
 from safehand_core.reasons import Reason
@@ -19,6 +19,7 @@ from safehand_formats.proof import TlogProof
 from safehand_formats.slips import Slip
 
 from safehand_client._internal.calls import DEADLINE_S, Stubs
+from safehand_client._internal.questions import read_refusal
 
 
 def of_receipts(
@@ -37,6 +38,21 @@ def of_receipts(
         if opening.kind in slips.KINDS:
             out.append(slips.slip(opening, item.leaf, names))
     return out
+
+
+def of_refusal(
+    answer: asks_pb2.GetRefusalReceiptResponse,
+    ask: str,
+    verifier: NoteVerifier,
+    names: Mapping[str, str] | None = None,
+) -> Slip:
+    """The slip of her no to the question ``ask`` (32 hex), proven to be that very no.
+
+    ``names`` as in ``of_receipts``. Raises PROOF_INVALID, also for the no to another question.
+    """
+    read_refusal(answer, ask, verifier)
+    (made,) = of_receipts([answer.receipt], verifier, names)
+    return made
 
 
 def write(folder: Path, receipt: ledger_pb2.Receipt) -> list[Path]:

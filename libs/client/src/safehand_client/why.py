@@ -1,19 +1,21 @@
-"""What allowed one look: read from her own receipt, rule by rule, as of that entry.
+"""What allowed one look, or why one was refused: from her own receipt, as of that moment.
 
 It asks nobody: every line of a verified receipt is proven, so what the entries before the look say
-is what was on record when it was allowed.
+is what was on record when it was allowed. A refused try is no entry: that it was made, and with
+which reason it was refused, the service says and nothing proves.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final, cast
 
 from safehand_core.errors import SafehandError
-from safehand_core.reasons import Reason
+from safehand_core.reasons import TABLE, Reason
 from safehand_core.words import CATEGORIES, SENSITIVE
+from safehand_formats.bodies import body_time
 from safehand_formats.kinds import Kind
 
 from safehand_client.survivor import ReceiptLine
@@ -56,6 +58,49 @@ def look(lines: Sequence[ReceiptLine], index: int) -> list[Ground]:
     if place is None or lines[0].kind is not Kind.GRANT:
         raise SafehandError(Reason.NOT_FOUND, "the receipt has no such look")
     return _grounds(_before(lines[:place]), lines[place])
+
+
+TRIED: Final[Mapping[Reason, str]] = {
+    Reason.SIGNATURE_INVALID: "nobody of theirs had signed for it",
+    Reason.REFERRAL_CLOSED: "the referral had been declined or withdrawn",
+    Reason.NOT_ACCEPTED: "they had not said yes to helping you; before that this does not open",
+    Reason.WRAP_INVALID: "what they wanted to open is not what was sent for you",
+    Reason.CONSENT_ENDED: "the time of the referral was over, or you were just stopping it",
+    Reason.SCOPE_EXCEEDED: "you did not say yes to this kind of information",
+    Reason.QUOTA_EXCEEDED: "they had looked too often",
+}
+"""To her, for each reason with which a refused try is kept; CONSENT_ENDED where her receipt does
+not say more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """``entry``: the ledger index of her receipt that shows it, or None where none does."""
+
+    words: str
+    entry: int | None = None
+
+
+def tried(lines: Sequence[ReceiptLine], at: int, category: str, reason: Reason) -> Refused:
+    """Why a try at ``at`` (seconds since the epoch) to open ``category`` was refused.
+
+    ``lines`` are those of a verified receipt. An entry of the very second counts as before.
+    """
+    words = TRIED.get(reason, TABLE[reason].message)
+    if reason is not Reason.CONSENT_ENDED:
+        return Refused(words)
+    now = _before(
+        [lines[0], *(one for one in lines[1:] if body_time(one.kind, cast(Any, one.body)) <= at)]
+    )
+    if now.ended is not None:
+        return Refused("it was over for good then", now.ended.index)
+    if now.stop is not None:
+        return Refused("it was stopped then", now.stop.index)
+    if category not in now.categories:
+        return Refused("you had taken this out", now.set_by)
+    if at >= now.expires_at:
+        return Refused(f"it was allowed until {_day(now.expires_at)}", now.set_by)
+    return Refused(words)
 
 
 def _before(lines: Sequence[ReceiptLine]) -> _Before:

@@ -64,8 +64,8 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "weak-stop-first",
         "no flood keeps a first stop out",
         _WEAK,
-        "        if too_often and not _never_today(connection, open_grants, target, context.now):\n",
-        "        if too_often:\n",
+        "        if too_often and not _never_today(connection, open_grants, target, context.now)",
+        "        if too_often",
         _ATTACK + "test_a_first_stop_is_made_whatever_was_asked_before",
     ),
     guard(

@@ -140,7 +140,8 @@ def _until(holds: Callable[[], bool]) -> None:
 def _relay(world: World) -> Iterator[subprocess.Popen[Any]]:
     bus, consent = world.bus, world.consent
     tls = bus.tls["consent"].cert.parent
-    arguments = (bus.server.url, bus.seeds["consent"], tls, consent.store.location, consent.wake_path)
+    database = consent.store.location
+    arguments = (bus.server.url, bus.seeds["consent"], tls, database, consent.wake_path)
     child = subprocess.Popen(
         [sys.executable, "-c", _RELAY, *map(str, arguments)],
         stdout=subprocess.DEVNULL,

@@ -14,7 +14,9 @@ T ?= tests
 JOBS ?= 2
 ENGINES ?= pg18 pg15
 # The areas that run again on each engine.
-DATABASE_TESTS ?= $(addprefix tests/,bugs_of_others cli consent flow keys ledger notify privacy referral store telemetry)
+DATABASE_TESTS ?= $(addprefix tests/,bugs_of_others cli consent flow keys ledger model notify privacy referral store telemetry \
+  $(addprefix bus/test_,$(addsuffix .py,consumer dead_letters envelope inbox listen relay replay worker)) \
+  $(addprefix hsds/test_,$(addsuffix .py,import overlays search)))
 
 .DEFAULT_GOAL := help
 

@@ -1,7 +1,9 @@
 """A thief with a copy of every file. Written from docs/formats.md; knows nothing of our code.
 
 Imports only the standard library and ``cryptography``. It reads tables where they can be read, and
-carves every byte offset of every file where they cannot: deleted rows, the WAL, free pages.
+carves every byte offset of every file where they cannot: deleted rows, the WAL, free pages. Tables
+of PostgreSQL are read as pg_dump wrote them (``*.dump``); what is carved then are the files beside
+the dump, or where there are none what it holds.
 """
 
 from __future__ import annotations
@@ -23,6 +25,10 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 OUTER, INNER, SEALED_KEY = 1196, 1168, 60
+PAGE, HEADER = 8192, 10
+STRIDE, VARIED = 30, 22
+"""Whatever is SEALED_KEY long and random covers a block of STRIDE bytes, counted from the file's
+beginning, with more than VARIED different values in it (about 28.3 are expected)."""
 SUITE = hpke.Suite(hpke.KEM.MLKEM768_X25519, hpke.KDF.HKDF_SHA256, hpke.AEAD.AES_256_GCM)
 
 
@@ -51,18 +57,29 @@ def rob(copy: Path, keystore: Path, seeds: Iterable[bytes]) -> dict[str, bytes]:
     ``copy``: a folder with the services' files. ``keystore``: a folder with secret files, 32 bytes
     each. ``seeds``: X-Wing private keys of 32 bytes.
     """
-    loot = _search(copy)
+    return rob_of(search(copy), keystore, seeds)
+
+
+def rob_of(loot: Loot, keystore: Path, seeds: Iterable[bytes]) -> dict[str, bytes]:
+    """As ``rob``, of a copy that was searched before."""
+    loot.opened = {}
     keks = _keks(keystore)
     private = [_expand(seed) for seed in seeds]
-    for manifest, signature in loot.manifests:
+    for manifest, signature in set(loot.manifests):
         _open_referral(loot, manifest, signature, keks, private)
     return loot.opened
 
 
-def _search(copy: Path) -> Loot:
+def search(copy: Path) -> Loot:
+    """Everything in a copy that may be worth something."""
     paths = sorted(p for p in copy.rglob("*") if p.is_file())
     # Read everything before SQLite touches it: opening a copy folds its WAL in.
-    loot = Loot([], [], {}, [path.read_bytes() for path in paths], {})
+    dumps = [path for path in paths if path.suffix == ".dump"]
+    loot = Loot([], [], {}, [path.read_bytes() for path in paths if path not in dumps], {})
+    for row in (row for path in dumps for row in _dumped(path)):
+        _sort_row(loot, row)
+        if len(dumps) == len(paths):
+            loot.files += row
     with tempfile.TemporaryDirectory() as scratch:
         for number, path in enumerate(p for p in paths if p.suffix == ".sqlite3"):
             home = Path(scratch) / str(number)
@@ -83,6 +100,16 @@ def _rows(path: Path) -> Iterator[list[bytes]]:
                 yield [v.encode() if isinstance(v, str) else v for v in row if v is not None]
     finally:
         connection.close()
+
+
+def _dumped(path: Path) -> Iterator[list[bytes]]:
+    """Rows of a plain dump: lines between COPY and ``\\.``, columns between tabs, bytea in hex."""
+    inside = False
+    for line in path.read_bytes().split(b"\n"):
+        if inside and line != b"\\.":
+            values = (value for value in line.split(b"\t") if value != b"\\N")
+            yield [bytes.fromhex(v[3:].decode()) if v[:3] == b"\\\\x" else v for v in values]
+        inside = line.startswith(b"COPY ") or (inside and line != b"\\.")
 
 
 def _sort_row(loot: Loot, row: list[Any]) -> None:
@@ -155,14 +182,33 @@ def _candidates(loot: Loot) -> list[bytes]:
     """Every 60-byte window that could be a sealed key: those that look random."""
     if not hasattr(loot, "_windows"):
         windows = set()
+        seen: set[bytes] = set()
         for data in loot.files:
-            for offset in range(len(data) - SEALED_KEY + 1):
-                window = data[offset : offset + SEALED_KEY]
-                # 60 random bytes hold about 54 different values; text and tables hold far fewer.
-                if len(set(window)) >= 44:
-                    windows.add(window)
+            for begin in range(0, len(data), PAGE):
+                # The same page again says nothing new, but for the place in its header.
+                page = hashlib.sha256(data[begin + HEADER : begin + PAGE]).digest()
+                if page in seen:
+                    continue
+                seen.add(page)
+                part = data[begin : begin + PAGE + SEALED_KEY]
+                for offset in _varied(part):
+                    window = part[offset : offset + SEALED_KEY]
+                    # 60 random bytes hold about 54 different values; text and tables far fewer.
+                    if len(window) == SEALED_KEY and len(set(window)) >= 44:
+                        windows.add(window)
         loot._windows = list(windows)  # type: ignore[attr-defined]
     return loot._windows  # type: ignore[attr-defined, no-any-return]
+
+
+def _varied(data: bytes) -> Iterator[int]:
+    """The offsets of windows of SEALED_KEY that cover a whole block that looks random."""
+    done = 0
+    for block in range(0, len(data), STRIDE):
+        found = data[block : block + STRIDE]
+        if len(set(found)) > VARIED:
+            begin = max(done, block + STRIDE - SEALED_KEY, 0)
+            done = block + 1
+            yield from range(begin, done)
 
 
 def _inner_wraps(loot: Loot, key: bytes, digest: bytes, part: int) -> Iterator[bytes]:

@@ -178,9 +178,12 @@ class Database:
             self.execute(f'GRANT ALL ON {name} TO "{APP}"')
 
     def drop(self) -> None:
-        """Give it back. On SQLite its folder is the test's own."""
-        if self.cluster is not None and self.cluster.running:
-            self.cluster.execute(f'DROP DATABASE IF EXISTS "{self.name}" WITH (FORCE)')
+        """Give it back, and every copy of it. On SQLite its folder is the test's own."""
+        if self.cluster is None or not self.cluster.running:
+            return
+        copies = f"SELECT datname FROM pg_database WHERE starts_with(datname, '{self.name}_')"
+        for name in (self.name, *(found for (found,) in self.cluster.execute(copies))):
+            self.cluster.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
     def _superuser(self) -> psycopg.Connection[Any]:
         assert self.cluster is not None

@@ -28,7 +28,7 @@ STORY = [
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[World, Path]]:
-    world = World(tmp_path_factory.mktemp("ledger"), engine="sqlite").start()
+    world = World(tmp_path_factory.mktemp("ledger")).start()
     world.whole_story()
     out = tmp_path_factory.mktemp("export") / "out"
     assert export(world.engine, out, vkey=world.vkey, story=STORY) == 13
@@ -207,7 +207,7 @@ def test_a_story_that_is_none_fails(out: Path, story: bytes) -> None:
 
 
 def test_another_pinned_key_fails(exported: tuple[World, Path], tmp_path: Path) -> None:
-    other = World(tmp_path, engine="sqlite").start()
+    other = World(tmp_path).start()
     other.close()
     from safehand_formats.note import NoteSigner
 

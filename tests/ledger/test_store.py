@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,19 @@ from safehand_store.engine import begin_read, begin_write, open_engine, require_
 from sqlalchemy import Column, Integer, MetaData, Table, Text, create_engine, event, text
 from sqlalchemy.exc import DBAPIError
 
+from tests.harness import database
+from tests.harness.database import Database, sqlite_alone
 
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Database]:
+    """An empty database."""
+    made = database.new(tmp_path / "db")
+    yield made
+    made.drop()
+
+
+@sqlite_alone
 def test_a_database_is_opened_durable_and_private(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "db.sqlite"
     engine = open_engine(path)
@@ -37,6 +50,7 @@ def test_a_database_is_opened_durable_and_private(tmp_path: Path) -> None:
     engine.dispose()
 
 
+@sqlite_alone
 def test_a_database_that_is_not_durable_is_refused_by_benchmarks(tmp_path: Path) -> None:
     engine = open_engine(tmp_path / "db")
     event.listen(
@@ -52,6 +66,7 @@ def test_a_database_that_is_not_durable_is_refused_by_benchmarks(tmp_path: Path)
     memory.dispose()
 
 
+@sqlite_alone
 def test_a_database_in_memory_is_not_durable() -> None:
     folder = Path("/dev/shm")
     if not os.access(folder, os.W_OK):
@@ -67,6 +82,7 @@ def test_a_database_in_memory_is_not_durable() -> None:
             file.unlink()
 
 
+@sqlite_alone
 def test_reading_and_then_writing_waits_for_others_and_never_fails(tmp_path: Path) -> None:
     engine = open_engine(tmp_path / "db")
     with begin_write(engine) as connection:
@@ -94,10 +110,9 @@ def test_reading_and_then_writing_waits_for_others_and_never_fails(tmp_path: Pat
     engine.dispose()
 
 
-def test_an_error_rolls_the_whole_transaction_back(tmp_path: Path) -> None:
-    engine = open_engine(tmp_path / "db")
-    with begin_write(engine) as connection:
-        connection.execute(text("CREATE TABLE t (n INTEGER)"))
+def test_an_error_rolls_the_whole_transaction_back(store: Database) -> None:
+    store.add_table("t", "n INTEGER")
+    engine = open_engine(store.location)
 
     def fail() -> None:
         with begin_write(engine) as connection:
@@ -111,6 +126,7 @@ def test_an_error_rolls_the_whole_transaction_back(tmp_path: Path) -> None:
     engine.dispose()
 
 
+@sqlite_alone
 def test_a_read_is_one_snapshot(tmp_path: Path) -> None:
     engine = open_engine(tmp_path / "db")
     with begin_write(engine) as connection:
@@ -123,6 +139,7 @@ def test_a_read_is_one_snapshot(tmp_path: Path) -> None:
     engine.dispose()
 
 
+@sqlite_alone
 def test_a_copy_on_a_read_only_medium_can_be_read(tmp_path: Path) -> None:
     engine = open_engine(tmp_path / "made")
     with begin_write(engine) as connection:
@@ -142,6 +159,7 @@ def test_a_copy_on_a_read_only_medium_can_be_read(tmp_path: Path) -> None:
     folder.chmod(0o700)
 
 
+@sqlite_alone
 def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     (tmp_path / "db").write_bytes(b"hello, world" * 500)
     engine = open_engine(tmp_path / "db")
@@ -154,6 +172,7 @@ def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
 # --- append-only --------------------------------------------------------------------------------
 
 
+@sqlite_alone
 @pytest.mark.parametrize(
     "change",
     [
@@ -188,14 +207,14 @@ def test_an_append_only_table_refuses_every_change(tmp_path: Path, change: str) 
 # --- idempotency --------------------------------------------------------------------------------
 
 
-def test_a_repeat_gets_the_first_answer_and_a_reuse_is_refused(tmp_path: Path) -> None:
+def test_a_repeat_gets_the_first_answer_and_a_reuse_is_refused(store: Database) -> None:
     metadata = MetaData()
     idempotency.table(metadata)
-    engine = open_engine(tmp_path / "db")
+    store.create(metadata)
+    engine = open_engine(store.location)
     first, other = idempotency.hash_request(b"one"), idempotency.hash_request(b"two")
     who = ("agency-a", "Stop", "1b4e28ba-2fa1-11d2-883f-0016d3cca427")
     with begin_write(engine) as connection:
-        metadata.create_all(connection)
         assert idempotency.lookup(connection, *who, first) is None
         idempotency.remember(connection, *who, first, {"index": 7}, at=1000)
         assert idempotency.lookup(connection, *who, first) == {"index": 7}
@@ -237,9 +256,10 @@ def tree(folder: Path, *bodies: str) -> Path:
     return scripts
 
 
-def test_a_service_brings_its_own_schema_up(tmp_path: Path) -> None:
+def test_a_service_brings_its_own_schema_up(store: Database, tmp_path: Path) -> None:
+    """On PostgreSQL its operator does, as the owner."""
     scripts = tree(tmp_path, "op.execute('CREATE TABLE a (n INTEGER)')")
-    engine = open_engine(tmp_path / "db")
+    engine = open_engine(store.owner)
     assert migrate.current(engine) is None
     with pytest.raises(SafehandError) as refused:
         migrate.require_current(engine, scripts)
@@ -258,14 +278,13 @@ def test_a_service_brings_its_own_schema_up(tmp_path: Path) -> None:
     engine.dispose()
 
 
-def test_a_migration_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_a_migration_that_fails_leaves_nothing_behind(store: Database, tmp_path: Path) -> None:
     scripts = tree(
         tmp_path, "op.execute('CREATE TABLE a (n INTEGER)')", "op.execute('CREATE NONSENSE')"
     )
-    engine = open_engine(tmp_path / "db")
+    engine = open_engine(store.owner)
     with pytest.raises(DBAPIError):
         migrate.upgrade(engine, scripts)
     assert migrate.current(engine) is None
-    with begin_read(engine) as connection:
-        assert connection.execute(text("SELECT name FROM sqlite_master")).all() == []
+    assert store.tables() == []
     engine.dispose()

@@ -193,6 +193,15 @@ GUARDS: Final[tuple[Guard, ...]] = (
         _T_STORE + "test_what_requires_a_standby_writes_nothing_without_and_reads_on",
     ),
     guard(
+        "migration-triggers",
+        "a migration that drops append-only triggers changes nothing",
+        "libs/store/src/safehand_store/migrate.py",
+        "            guard.require_triggers(connection, metadata)\n",
+        "            pass\n",
+        "tests/store/test_migrations.py::"
+        "test_a_migration_that_drops_the_triggers_is_refused_and_changes_nothing",
+    ),
+    guard(
         "postgres-service-standby-start",
         "a service that requires a standby does not start without",
         "libs/store/src/safehand_store/migrate.py",

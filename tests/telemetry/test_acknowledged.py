@@ -16,6 +16,8 @@ from safehand_notify_service.tables import METADATA
 from safehand_store.engine import begin_read, begin_write, open_engine
 from sqlalchemy import Engine
 
+from tests.harness import database
+
 ENDED = events_pb2.EVENT_TYPE_CONSENT_ENDED
 GRANTED = events_pb2.EVENT_TYPE_CONSENT_GRANTED
 NOW = 1_790_000_000
@@ -23,11 +25,12 @@ NOW = 1_790_000_000
 
 @pytest.fixture
 def engine(tmp_path: Path) -> Iterator[Engine]:
-    made = open_engine(tmp_path / "notify.sqlite3")
-    with begin_write(made) as connection:
-        METADATA.create_all(connection)
+    store = database.new(tmp_path / "notify.sqlite3")
+    store.create(METADATA)
+    made = open_engine(store.location)
     yield made
     made.dispose()
+    store.drop()
 
 
 def deliver(engine: Engine, agency: str, kind: int = ENDED, at: int = NOW) -> int:

@@ -12,12 +12,14 @@ from typing import Final
 
 from safehand_core.errors import SafehandError
 from safehand_core.reasons import Reason
-from sqlalchemy import Connection, Executable, Table, event, insert
+from sqlalchemy import Connection, Executable, MetaData, Table, event, insert
 from sqlalchemy.exc import DBAPIError
 
 from safehand_store.engine import is_postgres, usable
 
 MESSAGE: Final = "append-only"
+MISSING: Final = "an append-only trigger is missing"
+"""What an operator reads."""
 MARK: Final = "safehand_append_only"
 """Key in ``Table.info`` of every append-only table."""
 FUNCTION: Final = "safehand_refuse_change"
@@ -156,6 +158,13 @@ def _quoted(table: Table) -> str:
     return f'"{table.name}"'
 
 
+def require_triggers(connection: Connection, metadata: MetaData) -> None:
+    """Raise LEDGER_CORRUPT unless every append-only table of ``metadata`` has its triggers."""
+    for table in metadata.sorted_tables:
+        if is_append_only(table) and problems(connection, table):
+            raise SafehandError(Reason.LEDGER_CORRUPT, MISSING)
+
+
 def require_append_only(connection: Connection, table: Table) -> None:
     """Raise LEDGER_CORRUPT unless ``table`` refuses changes; asked at start-up.
 
@@ -164,7 +173,7 @@ def require_append_only(connection: Connection, table: Table) -> None:
     when this role owns the table, is a superuser, or was given a right to change it.
     """
     if problems(connection, table):
-        raise SafehandError(Reason.LEDGER_CORRUPT, "an append-only trigger is missing")
+        raise SafehandError(Reason.LEDGER_CORRUPT, MISSING)
     if is_postgres(connection):
         _require_role(connection, table)
     column = next(iter(table.primary_key))

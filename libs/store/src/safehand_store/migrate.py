@@ -18,7 +18,7 @@ from safehand_core.errors import SafehandError
 from safehand_core.reasons import Reason
 from sqlalchemy import Connection, Engine, MetaData
 
-from safehand_store import roles
+from safehand_store import guard, roles
 from safehand_store.engine import (
     begin_read,
     begin_write,
@@ -49,14 +49,18 @@ def upgrade(
     """Bring the database to ``revision`` of the alembic tree at ``scripts``, all or nothing.
 
     With ``app_role`` (PostgreSQL) that role then may do with each table of ``metadata`` what the
-    service does, and nothing else.
+    service does, and nothing else. Raises LEDGER_CORRUPT, and changes nothing, where an append-only
+    table of ``metadata`` is then without a trigger: alembic's ``batch_alter_table`` makes a table
+    anew and silently drops them (``guard.create_triggers``).
     """
     made = config(scripts)
     with begin_write(engine) as connection:
         made.attributes["connection"] = connection
         command.upgrade(made, revision)
-        if app_role and metadata is not None:
-            roles.grant(connection, metadata, app_role)
+        if metadata is not None:
+            guard.require_triggers(connection, metadata)
+            if app_role:
+                roles.grant(connection, metadata, app_role)
 
 
 def run_env(metadata: MetaData | None = None) -> None:
@@ -101,7 +105,7 @@ def open_service(
             require_current(engine, scripts)
             roles.require(engine, metadata)
         else:
-            upgrade(engine, scripts)
+            upgrade(engine, scripts, metadata=metadata)
         if with_standby:
             require_standby(engine)
     except BaseException:

@@ -9,7 +9,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 # shellcheck disable=SC2206  # words are wanted
-TESTS=(${DOCKER_TESTS:-tests/containers tests/bus tests/store tests/ledger})
+TESTS=(${DOCKER_TESTS:-tests/containers tests/bus tests/store})
 INSTALL_S=120
 START_S=20
 TESTS_S=900

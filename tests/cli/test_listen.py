@@ -6,10 +6,13 @@ import json
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from tests.cli.test_commands import SAFEHAND
 from tests.harness.world import eventually, running
 
 
+@pytest.mark.slow
 def test_it_survives_a_restart_of_notify(tmp_path: Path) -> None:
     with running(tmp_path / "sandbox") as world, (tmp_path / "heard").open("w") as out:
         words = ["--json", "--dir", str(world.sandbox.root), "--as", "agency-b", "listen"]

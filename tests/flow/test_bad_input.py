@@ -38,6 +38,8 @@ from tests.flow.following import everything
 from tests.flow.shapes import METHODS, Method, sample, wrong
 from tests.harness.world import WORKER, World, eventually
 
+pytestmark = pytest.mark.slow  # every field of every method, wrong in every way
+
 GARBAGE: Final = b"\xff\xff\xff\xff"
 UNKNOWN_FIELD: Final = b"\xfa\x3e\x01x"
 """Field 999, one byte."""

@@ -174,6 +174,7 @@ def refused_everywhere(world: World, client: AgencyClient, key: Ed25519PrivateKe
     fresh.close()
 
 
+@pytest.mark.slow
 def test_killed_at_every_step_and_said_again(shaken: World, tmp_path: Path) -> None:
     """The sender's key. After every kill the old state or the next one holds, never neither."""
     folder = shaken.sandbox.party_dir("agency-a")

@@ -224,6 +224,16 @@ def test_an_operator_may_say_that_the_kek_is_lost(consent: World, tmp_path: Path
     assert {path.name for path in directory.iterdir()} == {"kek-2"}
 
 
+def test_a_kek_that_is_found_is_not_lost(consent: World) -> None:
+    """What an operator said of one KEK holds for no later one."""
+    said = consent.settings.release_dir / LOST
+    said.touch()
+    consent.stop()
+    consent.start()
+    assert not said.exists()
+    assert epochs_on_disk(consent) == {1}
+
+
 def test_no_host_writes_over_or_destroys_a_kek_that_another_has_just_made(consent: World) -> None:
     consent.grant(consent.session())
     other = ring(consent, consent.settings.release_dir)

@@ -65,6 +65,7 @@ def invoke(world: World, *arguments: str) -> Any:
 # --- the client, in a running system --------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_rotation_under_open_referrals(shaken: World) -> None:
     """What was sealed before opens after; senders take the new key; the old one is not retired."""
     b = shaken.agency_b

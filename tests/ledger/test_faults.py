@@ -172,6 +172,7 @@ def run_child(folder: Path, arm: str, code: str = CHILD) -> subprocess.Completed
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", STEPS)
 def test_a_kill_at_any_step_loses_nothing_that_was_answered(tmp_path: Path, step: str) -> None:
     child = run_child(tmp_path, f"consent.writer.{step}=kill@7")

@@ -12,6 +12,7 @@ from tests.bus.world import eventually
 from tests.notify.world import World
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["before_commit", "committed"])
 def test_a_kill_around_the_commit_loses_and_repeats_nothing(world: World, place: str) -> None:
     world.referral.write(3, audience="agency/harbor")

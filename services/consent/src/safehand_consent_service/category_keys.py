@@ -133,6 +133,8 @@ class KekRing:
         with begin_read(self._engine) as connection:
             epoch = _current(connection)
         if epoch is not None and epoch in self._on_disk():
+            # It is not lost: said once, that would hold for the next one too.
+            (self._directory / LOST).unlink(missing_ok=True)
             return
         if epoch is not None:
             logs.get().error("keys.kek_missing")

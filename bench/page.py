@@ -1,8 +1,8 @@
 """``python -m bench.page FOLDER``: put what the commands printed into ``docs/performance.md``.
 
-On the page a line ``<!-- output NAME -->`` begins what ``FOLDER/NAME.json`` holds, word for word,
-and ``<!-- end -->`` ends it. What stands between them is written anew; everything else on the page
-is a person's. So no figure is ever copied by hand.
+On the page a line ``<!-- output NAME -->`` begins what ``FOLDER/NAME.json`` holds (or ``NAME.txt``,
+where there is none), word for word, and ``<!-- end -->`` ends it. What stands between them is
+written anew; everything else on the page is a person's. So no figure is ever copied by hand.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ BLOCK: Final = re.compile(r"(<!-- output ([a-z0-9-]+) -->\n).*?(<!-- end -->)", 
 def main() -> int:
     """0 when every block has its file; 1 when some were left as they are, which it names."""
     parser = argparse.ArgumentParser(prog="python -m bench.page", description=__doc__)
-    parser.add_argument("folder", type=Path, help="holds the files of --json")
+    parser.add_argument("folder", type=Path, help="holds the files of --json, or text")
     parser.add_argument("--page", type=Path, default=PAGE)
     options = parser.parse_args()
     text, missing = filled(options.page.read_text(encoding="utf-8"), options.folder)
@@ -36,14 +36,20 @@ def filled(text: str, folder: Path) -> tuple[str, list[str]]:
     missing: list[str] = []
 
     def block(match: re.Match[str]) -> str:
-        file = folder / f"{match[2]}.json"
-        if not file.exists():
+        output = _output(folder, match[2])
+        if output is None:
             missing.append(match[2])
             return match[0]
-        output = json.loads(file.read_text(encoding="utf-8"))["output"]
         return f"{match[1]}```text\n{output.rstrip()}\n```\n{match[3]}"
 
     return BLOCK.sub(block, text), missing
+
+
+def _output(folder: Path, name: str) -> str | None:
+    figures, text = folder / f"{name}.json", folder / f"{name}.txt"
+    if figures.exists():
+        return str(json.loads(figures.read_text(encoding="utf-8"))["output"])
+    return text.read_text(encoding="utf-8") if text.exists() else None
 
 
 if __name__ == "__main__":

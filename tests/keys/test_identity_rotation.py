@@ -304,6 +304,7 @@ def test_a_stolen_key_is_refused_everywhere_and_replaced(shaken: World, tmp_path
     assert identity_key_id(public_bytes(thief)) == stolen
 
 
+@pytest.mark.slow
 def test_the_files_are_private(shaken: World) -> None:
     for name in ("agency-a", "agency-b"):
         party = Party.open(shaken.sandbox.party_dir(name))

@@ -74,7 +74,7 @@ _CURRENT_EPOCH: Final = Prepared(
 Place = tuple[str, str]
 """Whose key a row holds: a grant's id and a category."""
 _PLACE: Final = (category_key.c.grant_id, category_key.c.category)
-_FIRST: Final[Place] = ("", "")
+BEFORE_ALL: Final[Place] = ("", "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,7 +242,7 @@ class KekRing:
         self._require_kek(fresh)
         _begin(connection, fresh, now)
 
-    def rewrap_some(self, most: int, after: Place = _FIRST) -> Rewrapped | None:
+    def rewrap_some(self, most: int, after: Place = BEFORE_ALL) -> Rewrapped | None:
         """Up to ``most`` keys of older epochs behind ``after``, wrapped under the current one; None
         where there is none behind it. Reads alone: the writer does not wait for it.
 

@@ -22,7 +22,7 @@ from safehand_core import failpoints, logs
 from safehand_core.errors import SafehandError
 from safehand_core.reasons import Reason
 
-from safehand_consent_service.category_keys import Place
+from safehand_consent_service.category_keys import BEFORE_ALL, Place
 from safehand_consent_service.context import Context
 
 PROMISE_S: Final = 24 * 3600
@@ -96,7 +96,7 @@ def _rewrap_and_destroy(
     ring, count = context.keks, 0
     pause = stopping or threading.Event()
     lost: set[Place] = set()
-    after = ("", "")
+    after = BEFORE_ALL
     while (batch := ring.rewrap_some(BATCH, after)) is not None:
         if pause.is_set():
             raise SafehandError(Reason.STATE_CONFLICT, "the roll goes on at the next start")

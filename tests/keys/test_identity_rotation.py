@@ -174,6 +174,16 @@ def refused_everywhere(world: World, client: AgencyClient, key: Ed25519PrivateKe
     fresh.close()
 
 
+def files_are_private(world: World, agency: str) -> None:
+    """After a rotation: nobody else on the machine reads keys, known keys or what is remembered."""
+    party = Party.open(world.sandbox.party_dir(agency))
+    for folder in (party.root / "keys", party.trust / "peers", party.state / "identity"):
+        assert folder.stat().st_mode & 0o077 == 0
+        assert list(folder.iterdir())
+        for path in folder.iterdir():
+            assert path.stat().st_mode & 0o077 == 0, path.name
+
+
 @pytest.mark.slow
 def test_killed_at_every_step_and_said_again(shaken: World, tmp_path: Path) -> None:
     """The sender's key. After every kill the old state or the next one holds, never neither."""
@@ -207,6 +217,7 @@ def test_killed_at_every_step_and_said_again(shaken: World, tmp_path: Path) -> N
     assert [key["fingerprint"] for key in known] == [found["fingerprint"], old]
     # The private half of the old one stays as long as it holds.
     assert ok(shaken, "agency-a", "keys", "identity", "retire") == {"retired": [], "kept": [old]}
+    files_are_private(shaken, "agency-a")
 
 
 def test_the_old_key_is_retired_and_then_refused(shaken: World, tmp_path: Path) -> None:
@@ -243,6 +254,7 @@ def test_the_old_key_is_retired_and_then_refused(shaken: World, tmp_path: Path) 
     assert b.open(earlier, "NAME", worker_ref=WORKER).form.preferred_name
     assert ok(shaken, "agency-b", "keys", "identity", "retire")["retired"] == [before]
     assert refused(lambda: b._identities.of(before)) is Reason.KEY_UNKNOWN
+    files_are_private(shaken, "agency-b")
 
 
 def test_a_stolen_key_is_refused_everywhere_and_replaced(shaken: World, tmp_path: Path) -> None:
@@ -302,13 +314,3 @@ def test_a_stolen_key_is_refused_everywhere_and_replaced(shaken: World, tmp_path
         key.key for key in a.trust.known.of("agency-b") if key.revoked_at is None
     }
     assert identity_key_id(public_bytes(thief)) == stolen
-
-
-@pytest.mark.slow
-def test_the_files_are_private(shaken: World) -> None:
-    for name in ("agency-a", "agency-b"):
-        party = Party.open(shaken.sandbox.party_dir(name))
-        for folder in (party.root / "keys", party.trust / "peers", party.state / "identity"):
-            assert folder.stat().st_mode & 0o077 == 0
-            for path in folder.iterdir():
-                assert path.stat().st_mode & 0o077 == 0, path.name

@@ -44,8 +44,9 @@ import sys
 from pathlib import Path
 from safehand_bus.link import BusTls, NatsLink
 from safehand_bus.worker_main import run_worker
+from safehand_store.location import locate
 url, seed, tls, database, wake = sys.argv[1:]
-run_worker(database=Path(database), source="consent", wake_path=Path(wake),
+run_worker(database=locate(database), source="consent", wake_path=Path(wake),
            link=NatsLink(url, "consent", Path(seed), BusTls.in_dir(Path(tls))))
 """
 
@@ -55,7 +56,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.drain", description=__doc__)
     parser.add_argument("--events", type=int, default=EVENTS, help=f"default {EVENTS}")
     parser.add_argument("--many", action="store_true", help=f"{MANY} events")
-    parser.add_argument("--database", choices=ENGINES, default=SQLITE, help="notify's own")
+    parser.add_argument("--database", choices=ENGINES, default=SQLITE, help="source and notify")
     parser.add_argument("--dir", type=Path, help="where databases and store lie; default /tmp")
     parser.add_argument("--json", type=Path, metavar="FILE")
     options = parser.parse_args()
@@ -63,7 +64,7 @@ def main() -> int:
     report = Report(command_of("bench.drain"))
     try:
         with measured_on(options.database, options.dir, "drain") as where:
-            report.named("database", f"notify: {where.version()}; the source: SQLite")
+            report.named("database", f"the source and notify: {where.version()}")
             report.named("floor", floor.measured(where.folder, where.disk))
             figures = _measure(where.folder, count)
     except SafehandError as error:
@@ -140,7 +141,7 @@ def _until(holds: Callable[[], bool]) -> None:
 def _relay(world: World) -> Iterator[subprocess.Popen[Any]]:
     bus, consent = world.bus, world.consent
     tls = bus.tls["consent"].cert.parent
-    database = consent.store.location
+    database = consent.store.url or consent.store.location
     arguments = (bus.server.url, bus.seeds["consent"], tls, database, consent.wake_path)
     child = subprocess.Popen(
         [sys.executable, "-c", _RELAY, *map(str, arguments)],

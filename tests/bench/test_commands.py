@@ -58,6 +58,16 @@ def test_a_command_runs_and_what_it_printed_is_kept(name: str, tmp_path: Path) -
     assert "as it was before" not in filled
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(TIMEOUT_S + 20)
+def test_the_drain_ends_on_a_server_too() -> None:
+    """Its relay is a process that has to be told which database the source writes."""
+    engine = database.require("pg18")
+    done = run("bench.drain", "--events", "60", "--database", engine)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "notify away: all delivered" in done.stdout
+
+
 @pytest.mark.parametrize("engine", database.QUICK)
 def test_memory_is_no_place_for_a_database_that_is_measured(engine: str) -> None:
     database.require(engine)

@@ -23,7 +23,7 @@ from typer.testing import CliRunner
 
 from tests.cli.test_asks import asking
 from tests.cli.test_commands import ok, run
-from tests.harness.world import WORKER, Person, World, eventually
+from tests.harness.world import TEST_FORM, WORKER, Person, World, eventually
 
 
 @pytest.fixture
@@ -193,20 +193,42 @@ def test_a_worker_reads_what_the_service_may_not_receive(world: World) -> None:
     world.send(grant, categories=("CARD", "NAME"))
 
 
-def test_a_worker_reads_that_a_consent_ends_before_a_referral_would(world: World) -> None:
+def test_a_referral_ends_with_a_consent_that_ends_sooner(world: World) -> None:
+    """Days that she chose are no reason to refuse her help: thirty is a default, not a rule."""
     person = world.person()
-    with world.session(person) as her:
-        grant = her.grant(
-            releasing="agency-a",
+    until = SystemClock().wall() + 5 * 86_400
+
+    def give() -> str:
+        with world.session(person) as her:
+            given = her.grant(
+                releasing="agency-a",
+                recipient="agency-b",
+                purpose=PURPOSE,
+                categories=["CARD"],
+                expires_at=until,
+            )
+        return given.grant.grant
+
+    grant = give()
+    words = ["explain", "send", grant, "--purpose", PURPOSE, "--category", "CARD"]
+    assert said(world, "agency-a", *words)[0] == 0
+    verdict = world.agency_a.may_send(grant, PURPOSE, ["CARD"], not_after=until + 1)
+    assert (verdict.allowed, verdict.reason) == (False, "EXPIRY_INVALID")
+    with pytest.raises(SafehandError) as caught:
+        world.agency_a.send(
+            grant=grant,
             recipient="agency-b",
             purpose=PURPOSE,
+            service=SERVICE,
+            form=TEST_FORM,
             categories=["CARD"],
-            expires_at=SystemClock().wall() + 5 * 86_400,
-        ).grant.grant
-    words = ["explain", "send", grant, "--purpose", PURPOSE, "--category", "CARD"]
-    code, text = said(world, "agency-a", *words)
-    assert (code, "✗ the referral would outlive her consent" in text) == (1, True)
-    assert refuses(lambda: world.send(grant, categories=["CARD"])) == "EXPIRY_INVALID"
+            not_after=until + 1,
+        )
+    assert caught.value.reason is Reason.EXPIRY_INVALID
+    sent = world.send(grant, categories=["CARD"])
+    assert sent.state.not_after.seconds == until
+    again = world.agency_a.reseal(sent.referral, grant=give())
+    assert again.state.not_after.seconds == until
 
 
 def test_a_worker_reads_that_referral_holds_it_back(world: World) -> None:

@@ -41,6 +41,7 @@ class World:
         now = scene.clock.wall()
         self.asked: list[str] = []
         self.refuses: dict[str, Reason] = {}
+        self.not_after: int | None = None
         rules = [explain_pb2.RuleFinding(rule="sharing_on", outcome=HOLDS, words="on")]
         self.consent = explain_pb2.ExplainResponse(allowed=True, findings=rules)
         self.terms = consent_pb2.Terms(
@@ -112,7 +113,9 @@ class World:
         return answer
 
     def send(self, service: str = SERVICE) -> Verdict:
-        return self.client().may_send(GRANT, "housing", ["NAME"], service=service)
+        return self.client().may_send(
+            GRANT, "housing", ["NAME"], service=service, not_after=self.not_after
+        )
 
     def open(self) -> Verdict:
         return self.client().may_open(REFERRAL, 0)
@@ -154,8 +157,15 @@ def test_a_yes_to_sending_says_what_it_does_not_rest_on(world: World) -> None:
     assert Name.SERVICE_NEEDS not in [line.rule for line in without.lines]
 
 
+def test_a_referral_ends_with_a_consent_that_ends_sooner(world: World) -> None:
+    _ends_soon(world)
+    world.not_after = None
+    assert world.send().allowed
+
+
 def _ends_soon(world: World) -> None:
     world.terms.expires_at.seconds = world.scene.clock.wall() + 29 * DAY_S
+    world.not_after = world.scene.clock.wall() + 30 * DAY_S
 
 
 def _no_copy(world: World) -> None:

@@ -90,9 +90,10 @@ class Explaining(Sending, Opening):
         """
         wanted = sorted({CARD, *categories})
         now = self._clock.wall()
-        end = not_after if not_after is not None else now + REFERRAL_DAYS * DAY_S
         verdict = Verdict.of_consent(self.explain_send(grant, purpose, wanted))
         terms = self._terms_of(grant) if verdict.allowed else consent_pb2.Terms()
+        usual = min(now + REFERRAL_DAYS * DAY_S, terms.expires_at.seconds)
+        end = usual if not_after is None else not_after
         to = terms.recipient_agency
         verdict.ask(Name.ENDS_INSIDE, lambda: _require_inside(end, terms))
         verdict.ask(Name.OUR_AGREEMENT, lambda: self.trust.covering(to, purpose, wanted, now))
@@ -112,13 +113,6 @@ class Explaining(Sending, Opening):
 
     def _require_key(self, fetched: Fetched) -> None:
         self._keys.secret(f"recipient-{fetched.manifest.header.recipient_key}", create=False)
-
-    def _terms_of(self, grant: str) -> consent_pb2.Terms:
-        """Of one of our grants; raises CONSENT_MISSING."""
-        for item in self.grants():
-            if item.grant == grant:
-                return item.terms
-        raise SafehandError(Reason.CONSENT_MISSING)
 
     def _require_published(
         self, recipient: str, purpose: str, categories: Sequence[str], now: int

@@ -20,9 +20,8 @@ from safehand_core.words import CARD
 from safehand_formats.manifest import SignedManifest
 
 from safehand_client._internal.calls import DEADLINE_S
-from safehand_client._internal.keys import DAY_S
 from safehand_client._internal.pending import PASSING
-from safehand_client._internal.sending import REFERRAL_DAYS, Sending, Sent
+from safehand_client._internal.sending import Sending, Sent
 
 
 class Resealing(Sending):
@@ -46,33 +45,37 @@ class Resealing(Sending):
         MANIFEST_MISMATCH where neither consent nor key is new, CONSENT_MISSING for a consent of
         somebody else, REFERRAL_CLOSED.
         """
-        now = self._clock.wall()
         older = self._sent_before(referral)
         before = older.manifest.header
         wanted = [CARD, *sorted(set(categories or older.manifest.categories) - {CARD})]
         kept = None if form is not None else self.drafts.read(referral)
         content = form if form is not None else self._form_of(referral)
-        end = not_after if not_after is not None else now + REFERRAL_DAYS * DAY_S
-        self.trust.covering(before.recipient, before.purpose, wanted, now)
-        self.forget_recipient_key(before.recipient)
-        key = self.recipient_key(before.recipient, end)
-        header = replace(
-            before,
-            grant=grant or before.grant,
-            sender_key=self.fingerprint,
-            recipient_key=key.record.kid,
-            created=now,
-            not_after=end,
-            reseals=older.digest.hex(),
-        )
-        draft = self._seal(header, key, content, wanted)
-        self.drafts.keep(referral, draft.encode(), not_after=end)
-        try:
-            return self._transmit(draft)
-        except SafehandError as error:
-            if kept is not None and error.reason not in PASSING:
-                self.drafts.keep(referral, kept, not_after=before.not_after)
-            raise
+        under = grant or before.grant
+
+        def until(end: int) -> Sent:
+            now = self._clock.wall()
+            self.trust.covering(before.recipient, before.purpose, wanted, now)
+            self.forget_recipient_key(before.recipient)
+            key = self.recipient_key(before.recipient, end)
+            header = replace(
+                before,
+                grant=under,
+                sender_key=self.fingerprint,
+                recipient_key=key.record.kid,
+                created=now,
+                not_after=end,
+                reseals=older.digest.hex(),
+            )
+            draft = self._seal(header, key, content, wanted)
+            self.drafts.keep(referral, draft.encode(), not_after=end)
+            try:
+                return self._transmit(draft)
+            except SafehandError as error:
+                if kept is not None and error.reason not in PASSING:
+                    self.drafts.keep(referral, kept, not_after=before.not_after)
+                raise
+
+        return self._inside(under, not_after, until)
 
     def _sent_before(self, referral: str) -> SignedManifest:
         """The manifest that holds for a referral that we sent."""

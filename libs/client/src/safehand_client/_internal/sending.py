@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -103,9 +103,51 @@ class Sending(RecipientKeys):
         A crash in between loses nothing: ``resend`` finishes what the kept draft began. The draft
         holds the named categories alone. It goes with a definite refusal, at its own end, and when
         the referral is closed.
+
+        ``not_after``: the referral's end, seconds since the epoch; by default 30 days from now, or
+        the consent's own end where that comes sooner. Raises EXPIRY_INVALID where it is later.
         """
+
+        def until(end: int) -> Sent:
+            return self._send(grant, recipient, purpose, service, form, categories, urgency, end)
+
+        return self._inside(grant, not_after, until)
+
+    def _inside(self, grant: str, not_after: int | None, until: Callable[[int], Sent]) -> Sent:
+        """What ``until`` an end did. A consent that ends before the default is looked up only once
+        consent said so: most last longer, and each round trip is time."""
+        if not_after is not None:
+            return until(not_after)
+        usual = self._clock.wall() + REFERRAL_DAYS * DAY_S
+        try:
+            return until(usual)
+        except SafehandError as error:
+            if error.reason is not Reason.EXPIRY_INVALID:
+                raise
+            sooner = self._terms_of(grant).expires_at.seconds
+            if sooner >= usual:
+                raise
+        return until(sooner)
+
+    def _terms_of(self, grant: str) -> consent_pb2.Terms:
+        """Of one of our grants; raises CONSENT_MISSING."""
+        for item in self.grants():
+            if item.grant == grant:
+                return item.terms
+        raise SafehandError(Reason.CONSENT_MISSING)
+
+    def _send(
+        self,
+        grant: str,
+        recipient: str,
+        purpose: str,
+        service: str,
+        form: IntakeForm,
+        categories: Sequence[str],
+        urgency: str,
+        end: int,
+    ) -> Sent:
         now = self._clock.wall()
-        end = not_after if not_after is not None else now + REFERRAL_DAYS * DAY_S
         wanted = [CARD, *sorted(set(categories) - {CARD})]
         self.trust.covering(recipient, purpose, wanted, now)
         self.drafts.drop_ended(now)

@@ -51,6 +51,7 @@ SUCCEEDS: Final = {
     "ConfirmClock",
     "CloseSession",
     "CloseGuardianSession",
+    "LockSession",
     "GetCheckpoint",
     "GetConsistencyProof",
 }

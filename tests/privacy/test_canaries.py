@@ -12,6 +12,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 
 import grpc
 import pytest
@@ -22,6 +23,7 @@ from safehand.referral.v1 import directory_pb2, referral_pb2
 from safehand_bus import provision, topology
 from safehand_bus.connection import Connection, Counters, connect
 from safehand_bus.link import BusTls
+from safehand_cli.sample_person import settle
 from safehand_cli.sandbox import SERVICES, Sandbox
 from safehand_client import Fetched, SurvivorClient
 from safehand_core import ids
@@ -35,6 +37,7 @@ from safehand_rpc.tls import channel_credentials, read_material
 
 from tests.harness import database, databases
 from tests.harness.database import Database, chosen
+from tests.harness.portal import NUMBER, Outside, Portal, Seated, asked_for, bodies
 from tests.harness.postgres import Cluster
 from tests.harness.world import Person, World, eventually, running
 from tests.privacy.scanner import Scanner, disguises, files
@@ -61,7 +64,8 @@ CANARIES: Final = {
     "worker's name": "Social Worker Hoopoe Canaby",
     "exception text": "Traceback Bitterncanary",
 }
-"""Fictional. With her card number and her PIN, which a run makes, they are twenty."""
+"""Fictional. With her card number, the PIN that came with it and the PIN that she chose, which a
+run makes, they are twenty-one."""
 
 FORM: Final = IntakeForm(
     need_code="legal",
@@ -99,10 +103,17 @@ class Flown:
     opened: list[IntakeForm] = field(default_factory=list)
     pages: list[str] = field(default_factory=list)
     """Every metrics page, read before, in the midst and after."""
+    chosen: str = ""
+    """The PIN that she chose at the portal."""
+    hers: dict[str, str] = field(default_factory=dict)
+    """Her own pages at the portal, by path."""
+    another: dict[str, str] = field(default_factory=dict)
+    """The pages of somebody else, who came at the same time."""
 
     @property
     def strings(self) -> dict[str, str]:
-        return {**CANARIES, "card": self.person.card, "pin": self.person.pin}
+        numbers = {"card": self.person.card, "pin": self.person.pin, "own pin": self.chosen}
+        return {**CANARIES, **{name: text for name, text in numbers.items() if text}}
 
     @property
     def scanner(self) -> Scanner:
@@ -140,7 +151,12 @@ def world(
     def stores(sandbox: Sandbox) -> dict[str, Database]:
         return databases.of_sandbox(sandbox, cluster)
 
-    with running(root, extra_environment=tracing(collector.endpoint), make_stores=stores) as found:
+    with running(
+        root,
+        portal=True,
+        extra_environment=tracing(collector.endpoint),
+        make_stores=stores,
+    ) as found:
         yield found
 
 
@@ -181,6 +197,7 @@ def flown(world: World) -> Flown:
         lambda: any(d.event.resource == f"grants/{grant}" for d in deliveries(world)),
         "the end of the grant reached agency B",
     )
+    plant_at_the_portal(found)
     found.pages.append(every_text(world))
     return found
 
@@ -370,6 +387,39 @@ def keep_refusal(
         raise AssertionError(f"{path} took a request that nobody may take: {answer!r}")
 
 
+def plant_at_the_portal(flown: Flown) -> None:
+    """In addresses, headers and forms, signed in and not; then she reads all her pages."""
+    world, person = flown.world, flown.person
+    portal = Portal(world, world.system.portal_url, Outside(""))
+    for text in flown.strings.values():
+        word = quote(text)
+        ascii_text = text.encode("ascii", "ignore").decode()
+        headers = {
+            "User-Agent": ascii_text,
+            "Referer": f"http://localhost/{word}",
+            "X-Forwarded-For": ascii_text,
+            "Accept-Language": ascii_text,
+            "Cookie": f"__Host-s={word}; {word}={word}",
+        }
+        for path in (f"/{word}", f"/list/{word}", f"/in?card={word}&l={word}", f"/x?{word}"):
+            flown.answers.append(asked_for(portal, path, headers=headers).body)
+        fields = {"card": text, "pin": text, "need": text, "words": text, "area": text, text: text}
+        for path in ("/in", f"/{word}", "/list/stop", "/in/pin", "/lang"):
+            # Not the search: it shows her what she typed herself.
+            answer = asked_for(portal, path, form=fields, headers=headers)
+            flown.answers += [answer.body, repr(answer.headers).encode()]
+        asked_for(portal, "/find", form=fields, headers=headers)
+    seated = settle(world.party("her"), person.card, person.pin, SystemEntropy())
+    flown.chosen = seated.pin
+    hers, other = Seated(person, seated.session), portal.person()
+    flown.hers, flown.another = bodies(portal, hers), bodies(portal, other)
+    for path in flown.hers:
+        # Her addresses mean nothing to somebody else, and nothing to nobody.
+        if NUMBER.search(path):
+            flown.another[path] = asked_for(portal, path, other).text
+            flown.another[f"nobody {path}"] = asked_for(portal, path).text
+
+
 # --- looking -------------------------------------------------------------------------------------
 
 
@@ -378,8 +428,8 @@ def places(flown: Flown, cluster: Cluster | None) -> list[Path]:
     return [flown.world.sandbox.root, *([] if cluster is None else [cluster.folder])]
 
 
-def test_there_are_twenty_and_they_were_opened_by_whom_she_chose(flown: Flown) -> None:
-    assert len(flown.strings) == 20
+def test_there_are_twenty_one_and_they_were_opened_by_whom_she_chose(flown: Flown) -> None:
+    assert len(flown.strings) == 21
     together = "\n".join(str(form) for form in flown.opened)
     for name in ("full name", "contact", "location", "health", "child", "safety plan"):
         assert CANARIES[name] in together
@@ -400,7 +450,7 @@ def test_nothing_of_hers_is_in_any_file_or_file_name(flown: Flown, cluster: Clus
         if cluster is None
         else ("server.log", "pg_wal", "pg_control")
     )
-    for expected in (*stored, "consent.log"):
+    for expected in (*stored, "consent.log", "portal.log", "portal-api.metrics"):
         assert expected in names, "the scan must have seen the files that matter"
     assert any(name.endswith(".sealed") for name in names)
     assert any(name.endswith(".blk") for name in names)
@@ -419,6 +469,30 @@ def test_nothing_of_hers_is_on_a_metrics_page(flown: Flown) -> None:
         assert scanner.hits(text.encode()) == []
         for value in (flown.grant, flown.referral, flown.person.subject_ref, "agency-", WORKER):
             assert value not in text
+
+
+def test_her_own_pages_name_agencies_and_nothing_of_hers(flown: Flown) -> None:
+    """Whoever looks over her shoulder reads no name, number, place or word of her own."""
+    together = "".join(flown.hers.values())
+    assert "Lantern Law Centre (TEST)" in together
+    assert {"/home", "/list", "/steps", "/seen"} <= set(flown.hers)
+    for value in (flown.grant, flown.referral, flown.person.subject_ref):
+        assert value not in together
+    scanner = flown.scanner
+    for path, text in flown.hers.items():
+        assert scanner.hits(text.encode()) == [], path
+
+
+def test_nothing_of_hers_is_on_a_page_of_somebody_else(flown: Flown) -> None:
+    scanner = flown.scanner
+    her_numbers = {number for text in flown.hers.values() for number in NUMBER.findall(text)}
+    assert her_numbers
+    assert any(NUMBER.search(path) for path in flown.another)
+    for path, text in flown.another.items():
+        assert scanner.hits(text.encode()) == [], path
+        for value in (flown.grant, flown.referral, flown.person.subject_ref, WORKER, "Lantern"):
+            assert value not in text, path
+        assert not her_numbers & set(NUMBER.findall(text)), path
 
 
 def test_nothing_of_hers_is_in_a_span(flown: Flown, collector: Collector) -> None:

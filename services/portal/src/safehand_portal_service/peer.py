@@ -1,0 +1,59 @@
+"""Where a request comes from, as a word that nobody can turn back into an address.
+
+Consent counts wrong tries for a card and a network together, so that somebody who guesses
+elsewhere uses up nothing of hers. It gets a hash under a salt that lives as long as this process.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+from typing import Final
+
+SALT_BYTES: Final = 32
+IPV4_PREFIX: Final = 24
+"""Bits of an IPv4 address that count: who has a /24 can use all of it."""
+IPV6_PREFIX: Final = 56
+"""Bits of an IPv6 address that count: what a household gets."""
+
+_Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+def word(salt: bytes, peer: str, forwarded: str, proxies: tuple[Network, ...]) -> bytes:
+    """32 bytes for the network of the request; empty where it cannot be told.
+
+    Args:
+        salt: of this process.
+        peer: the address of the connection.
+        forwarded: ``X-Forwarded-For``, all of it; read only if ``peer`` is one of ``proxies``.
+        proxies: who may say for whom it asks.
+    """
+    address = _address(peer)
+    if address is None:
+        return b""
+    if _one_of(address, proxies):
+        for hop in reversed(forwarded.split(",")):
+            nearer = _address(hop.strip())
+            if nearer is None:
+                break
+            address = nearer
+            if not _one_of(address, proxies):
+                break
+    bits = IPV4_PREFIX if address.version == 4 else IPV6_PREFIX
+    prefix = ipaddress.ip_network((address, bits), strict=False)
+    return hashlib.sha256(salt + str(prefix).encode()).digest()
+
+
+def _address(text: str) -> _Address | None:
+    try:
+        found = ipaddress.ip_address(text)
+    except ValueError:
+        return None
+    if isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped:
+        return found.ipv4_mapped
+    return found
+
+
+def _one_of(address: _Address, networks: tuple[Network, ...]) -> bool:
+    return any(address in network for network in networks if network.version == address.version)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from safehand_cli.main import app
-from safehand_cli.story import PURPOSE, SERVICE
+from safehand_cli.story import PURPOSE, SERVICE, TEST_FORM
 from safehand_client import why
 from safehand_core.clock import SystemClock
 from safehand_core.errors import SafehandError
@@ -23,7 +23,7 @@ from typer.testing import CliRunner
 
 from tests.cli.test_asks import asking
 from tests.cli.test_commands import ok, run
-from tests.harness.world import TEST_FORM, WORKER, Person, World, eventually
+from tests.harness.world import WORKER, Person, World, eventually
 
 
 @pytest.fixture

@@ -179,6 +179,17 @@ def counts(world: World) -> dict[str, int]:
     return found
 
 
+def relayed(world: World) -> bool:
+    """Every outbox is published, and its relay has stored that: it does so some time later."""
+    stores = [world.stores[service] for service in SERVICES]
+    return all(
+        store.rows("SELECT max(sequence) FROM outbox_head")
+        == store.rows("SELECT max(sequence) FROM outbox_cursor")
+        for store in stores
+        if "outbox_head" in store.tables()
+    )
+
+
 _COUNTING: Final[dict[str, str]] = {}
 """For each service one statement that counts the rows of all its tables."""
 
@@ -215,7 +226,7 @@ def course(world: World) -> Iterator[Course]:
     def quiet() -> bool:
         time.sleep(QUIET_S)
         seen.append(counts(world))
-        return seen[-1] == seen[-2] if len(seen) > 1 else False
+        return relayed(world) and len(seen) > 1 and seen[-1] == seen[-2]
 
     eventually(quiet, "nothing is on its way any more")
     with world.session(person) as her:

@@ -15,7 +15,7 @@ HEADERS: Final = {
     "cache-control": "no-store",
     "referrer-policy": "no-referrer",
     "content-security-policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
         "font-src 'self'; media-src 'self'; connect-src 'self'; form-action 'self'; "
         "base-uri 'none'; frame-ancestors 'none'"
     ),
@@ -33,7 +33,8 @@ HEADERS: Final = {
     "strict-transport-security": "max-age=31536000",
     "vary": "Cookie, Accept-Language, Accept",
 }
-"""On every answer; a page may replace ``cache-control`` alone (the two files of its looks)."""
+"""On every answer. ``data:`` is for the icon, which stands in the page itself: one request fewer.
+A page may replace ``cache-control`` alone (the two files of its looks)."""
 
 BODY_MAX: Final = 16 * 1024
 """Bytes of a form: the largest of ours has a few hundred."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import hashlib
 import struct
@@ -42,7 +43,7 @@ def asset(name: str, media_type: str) -> Asset:
 
 
 def icon() -> Asset:
-    """A plain grey square: what browsers ask for by themselves says nothing."""
+    """A plain grey square: what some browsers ask for by themselves says nothing."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         body = kind + data
@@ -61,7 +62,7 @@ def icon() -> Asset:
 
 def environment() -> Environment:
     """Everything is escaped, and a name that is missing is an error."""
-    return Environment(
+    made = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
@@ -69,3 +70,5 @@ def environment() -> Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
+    made.globals["icon"] = "data:image/png;base64," + base64.b64encode(icon().content).decode()
+    return made

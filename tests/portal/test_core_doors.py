@@ -78,6 +78,7 @@ def test_the_policy_that_every_answer_has_is_the_strict_one(client: Client) -> N
     assert policy.pop("default-src") == "'none'"
     assert policy.pop("base-uri") == "'none'"
     assert policy.pop("frame-ancestors") == "'none'"
+    assert policy.pop("img-src") == "'self' data:"
     assert set(policy.values()) == {"'self'"}
     assert {"script-src", "style-src", "connect-src", "form-action"} <= set(policy)
     answer = client.get("/")

@@ -58,7 +58,7 @@ class _Protocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         if len(self.connections) > CONNECTIONS_MAX:
-            transport.abort()
+            self.transport.abort()
             return
         self._within(HEAD_S)
 

@@ -18,12 +18,15 @@ LARGE: Final[ViewportSize] = {"width": 1280, "height": 800}
 ZOOMED: Final[ViewportSize] = {"width": 320, "height": 200}
 """A window of 1280 by 800 at 400 per cent."""
 TARGET_PX: Final = 44
+TABS_MAX: Final = 120
+"""Presses of Tab that go through any page."""
 TARGETS: Final = "main a.button, main button, .away a, .choice, dialog .button"
 SPACING: Final = (
     "* { line-height: 1.5 !important; letter-spacing: 0.12em !important;"
     " word-spacing: 0.16em !important; } p { margin-bottom: 2em !important; }"
 )
 """WCAG 1.4.12."""
+NEVER_PRINTED: Final = "nav, form, button, a.button, a.skip, dialog, #cover, #seat"
 HEADERS: Final = {
     "cache-control": "no-store",
     "referrer-policy": "no-referrer",
@@ -132,6 +135,49 @@ def out_of_reach(walk: Walk, leave: str, size: ViewportSize) -> list[str]:
             and box["x"] + box["width"] <= size["width"] + 1
         ):
             found.append(f"leave at {size['width']} by {size['height']}, {share}: {box}")
+    return found
+
+
+def covered(walk: Walk) -> list[str]:
+    """What has the focus and is not to be seen, as Tab goes through the page (WCAG 2.4.11)."""
+    # From the first thing on: where it begins else is where the page had put the focus.
+    walk.page.evaluate("scrollTo(0, 0); document.querySelector('a.skip')?.focus()")
+    found: list[str] = []
+    for presses in range(TABS_MAX):
+        seen: str | None = walk.page.evaluate(
+            """presses => { const e = document.activeElement;
+              if (!e || e === document.body || presses && e.matches('a.skip[data-x]')) return null;
+              const b = e.getBoundingClientRect();
+              if (!b.width || !b.height) return 'hidden ' + e.outerHTML.slice(0, 80);
+              const inside = [0.1, 0.5, 0.9].some(part => {
+                const hit = document.elementFromPoint(b.left + b.width / 2,
+                                                      b.top + b.height * part);
+                return hit && (e.contains(hit) || hit.contains(e)
+                               || hit.closest('label')?.contains(e)); });
+              return inside ? '' : 'covered ' + e.outerHTML.slice(0, 80); }""",
+            presses,
+        )
+        if seen is None:
+            return found
+        if seen:
+            found.append(seen)
+        walk.page.keyboard.press("Tab")
+    return [*found, f"more than {TABS_MAX} presses of Tab"]
+
+
+def printed(walk: Walk, header: bool = True) -> list[str]:
+    """What paper shows and must not, or does not show: its head is the neutral name alone."""
+    walk.page.emulate_media(media="print")
+    found: list[str] = walk.page.evaluate(
+        """([never, header]) => {
+          const name = document.querySelector('header.top .name');
+          return [...document.querySelectorAll(never)].filter(e => e.checkVisibility())
+            .map(e => 'printed: ' + e.outerHTML.slice(0, 120))
+            .concat(!header || name?.checkVisibility() && name.innerText.trim() === 'Home'
+                    ? [] : ['printed without its neutral head']); }""",
+        [NEVER_PRINTED, header],
+    )
+    walk.page.emulate_media(media="screen")
     return found
 
 

@@ -43,8 +43,8 @@ def chromium(portal: Portal) -> Iterator[Browsers]:
 
 @pytest.fixture
 def walker(chromium: Browsers, portal: Portal) -> Iterator[Walker]:
-    """Makes walks: ``walker(seated, javascript=True, bfcache=False, **options)``, each with a
-    profile of its own."""
+    """Makes walks: ``walker(seated, javascript=True, bfcache=False, at=portal, **options)``, each
+    with a profile of its own."""
     with ExitStack() as undo:
 
         def make(
@@ -52,11 +52,12 @@ def walker(chromium: Browsers, portal: Portal) -> Iterator[Walker]:
             *,
             javascript: bool = True,
             bfcache: bool = False,
+            at: Portal | None = None,
             **options: Any,
         ) -> Walk:
             context: BrowserContext = undo.enter_context(
                 chromium.context(javascript=javascript, bfcache=bfcache, **options)
             )
-            return Walk(portal, context, seated, javascript)
+            return Walk(at or portal, context, seated, javascript)
 
         yield make

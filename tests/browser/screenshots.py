@@ -14,8 +14,9 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+from tests.browser.rare import RareWorld, rare, serving
 from tests.browser.tour import Shown, tour
 from tests.browser.walk import Walk
 from tests.harness.browser import MISSING, Browsers, browsers, located
@@ -28,17 +29,20 @@ WIDTHS: Final = {360: 740, 1280: 800}
 OUT: Final = Path("out") / "screenshots"
 
 
-def pictures(found: Browsers, portal: Portal, out: Path) -> Iterator[Path]:
+def pictures(found: Browsers, portal: Portal, few: RareWorld, out: Path) -> Iterator[Path]:
     """Take them all; each path as it is written."""
     for language in LANGUAGES:
         with ExitStack() as stack:
 
-            def make(seated: Seated | None = None) -> Walk:
-                return Walk(portal, stack.enter_context(found.context()), seated)
+            def make(seated: Seated | None = None, at: Portal = portal, **options: Any) -> Walk:
+                return Walk(at, stack.enter_context(found.context(**options)), seated)
 
-            with closing(tour(make, portal, language)) as pages:
-                for number, page in enumerate(pages):
-                    yield from _taken(page, f"{number:02d}-{page.name}.png", out / language)
+            number = 0
+            for way in (tour(make, portal, language), rare(make, few, language)):
+                with closing(way) as pages:
+                    for page in pages:
+                        yield from _taken(page, f"{number:03d}-{page.name}.png", out / language)
+                        number += 1
 
 
 def _taken(page: Shown, name: str, folder: Path) -> Iterator[Path]:
@@ -65,7 +69,7 @@ def sheet(out: Path) -> None:
             for file in files
             if file.name == name
         ]
-        rows.append(f"<h2>{html.escape(name[3:-4])}</h2><div>{''.join(cells)}</div>")
+        rows.append(f"<h2>{html.escape(name[4:-4])}</h2><div>{''.join(cells)}</div>")
     (out / "index.html").write_text(
         "<!doctype html><meta charset=utf-8><title>Every page</title><style>"
         "body{font:14px system-ui;margin:2rem;background:#eee}div{display:flex;gap:1rem;"
@@ -90,8 +94,9 @@ def main() -> int:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="safehand-")))
         world = stack.enter_context(running(folder / "sandbox"))
         portal = beside(world, stack.enter_context(outside()))
+        few = stack.enter_context(serving(folder / "few"))
         found = stack.enter_context(browsers(executable))
-        taken = sum(1 for _ in pictures(found, portal, out))
+        taken = sum(1 for _ in pictures(found, portal, few, out))
     sheet(out)
     print(f"{taken} pictures; see {out / 'index.html'}")
     return 0

@@ -1,6 +1,6 @@
 """What she does there: sign in, read, stop, answer, find, stay and go. With script and without.
 
-S-00.8, S-00.9 (keyboard), S-00.12, S-02.2, S-02.3, S-03.1, S-04.1 to S-04.3 and S-13.
+S-00.8, S-00.12, S-02.2, S-02.3, S-03.1, S-04.1 to S-04.3 and S-13.
 """
 
 from __future__ import annotations
@@ -9,9 +9,11 @@ import re
 from typing import Final
 
 import pytest
+from playwright.sync_api import ViewportSize
 from safehand_core.errors import SafehandError
 from safehand_core.reasons import Reason
 
+from tests.browser.checks import LARGE, SMALL
 from tests.browser.conftest import Walker
 from tests.browser.tour import HIDDEN, STOP_ALL, STOP_ONE
 from tests.browser.walk import LEAVE, Walk
@@ -71,7 +73,10 @@ def test_a_typing_mistake_is_told_from_the_digits_alone(walker: Walker, portal: 
     mistyped = walk.text
     walk.fill_in(person.card, str((int(person.pin) + 1) % 10**6).rjust(6, "0"))
     wrong = walk.text
-    assert len({plain, mistyped, wrong}) == 3
+    check, failed = "Check the card number.", "That did not work."
+    assert (check in plain, failed in plain) == (False, False)
+    assert (check in mistyped, failed in mistyped) == (True, True)
+    assert (check in wrong, failed in wrong) == (False, True)
     assert walk.context.cookies() == []
     assert walk.page.evaluate("document.activeElement.closest('main') !== null")
 
@@ -192,17 +197,56 @@ def test_somebody_asks_and_she_answers(walker: Walker, portal: Portal, javascrip
     walk.page.check("input[name=kind][value=HEALTH]")
     walk.click("button[name=go][value=on]")
     walk.click("button[name=go][value=skip]")
-    sizes = []
-    for value in ("yes", "no", "later"):
-        button = walk.page.locator(f"button[name=decision][value={value}]")
-        box = button.bounding_box()
-        assert box is not None
-        colours = button.evaluate("e => [getComputedStyle(e).backgroundColor, "
-                                  "getComputedStyle(e).color]")  # fmt: skip
-        sizes.append((round(box["width"]), round(box["height"]), *colours))
-    assert len(set(sizes)) == 1, sizes
     walk.click("button[name=decision][value=yes]")
     assert walk.path.endswith("/given")
+
+
+@pytest.mark.parametrize("size", [SMALL, LARGE], ids=["small", "large"])
+@pytest.mark.parametrize("language", ["en", "es", "ar"])
+def test_every_answer_is_as_large_and_as_bright(
+    walker: Walker, portal: Portal, language: str, size: ViewportSize
+) -> None:
+    """S-05.2: yes, no and later, as the browser has drawn them."""
+    shares = portal.sharing()
+    portal.speak(shares, language)
+    walk = walker(shares, viewport=size)
+    walk.go("/list")
+    walk.click('a[href^="/list/new/"]')
+    walk.click("button[value=alone]")
+    drawn = {"no": looks(walk, "no"), "later": looks(walk, "later")}
+    assert len(set(drawn.values())) == 1, drawn
+    for value in ("on", "on", "skip"):
+        walk.click(f"button[name=go][value={value}]")
+    assert walk.page.get_attribute("html", "lang") == language
+    drawn = {value: looks(walk, value) for value in ("yes", "no", "later")}
+    assert len(set(drawn.values())) == 1, drawn
+
+
+def looks(walk: Walk, answer: str) -> tuple[object, ...]:
+    """Size and colours of an answer's button, which nothing points at and which has no focus."""
+    walk.page.evaluate("document.activeElement.blur()")
+    walk.page.mouse.move(0, 0)
+    button = walk.page.locator(f"button[name=decision][value={answer}]")
+    box = button.bounding_box()
+    assert box is not None
+    style = button.evaluate(
+        "(e, names) => names.map(name => getComputedStyle(e)[name])", list(DRAWN)
+    )
+    return (round(box["width"]), round(box["height"]), *style)
+
+
+DRAWN: Final = (
+    "backgroundColor",
+    "backgroundImage",
+    "borderTopColor",
+    "borderTopWidth",
+    "boxShadow",
+    "color",
+    "fontSize",
+    "fontWeight",
+    "opacity",
+)
+"""What makes one button look as another does."""
 
 
 @SCRIPT
@@ -217,7 +261,7 @@ def test_who_is_not_alone_sees_nothing_of_it(
         assert name not in walk.page.inner_text("main")
 
 
-# --- without script, and without a mouse ---------------------------------------------------------
+# --- without script ------------------------------------------------------------------------------
 
 
 def test_without_script_everything_works(walker: Walker, portal: Portal) -> None:
@@ -233,54 +277,6 @@ def test_without_script_everything_works(walker: Walker, portal: Portal) -> None
     walk.click(LEAVE)
     assert walk.page.url == portal.outside.after
     assert walk.context.cookies() == []
-
-
-def tab_to(walk: Walk, selector: str) -> None:
-    """Press Tab until ``selector`` has the focus, as somebody without a mouse does."""
-    for _ in range(80):
-        walk.page.keyboard.press("Tab")
-        if walk.page.evaluate("s => document.activeElement.matches(s)", selector):
-            visible = walk.page.evaluate(
-                "() => [document.activeElement, document.activeElement.closest('.card')].some("
-                "e => { const s = e && getComputedStyle(e); return s && s.outlineStyle !== 'none'"
-                " && parseFloat(s.outlineWidth) >= 2; })"
-            )
-            assert visible, f"the focus is seen at {selector}"
-            return
-    raise AssertionError(f"the keyboard does not reach {selector}")
-
-
-def enter(walk: Walk) -> None:
-    with walk.another():
-        walk.page.keyboard.press("Enter")
-
-
-def test_a_keyboard_is_enough(walker: Walker, portal: Portal) -> None:
-    shares = portal.sharing()
-    walk = walker()
-    walk.go("/")
-    walk.page.keyboard.press("Tab")
-    assert walk.page.evaluate("document.activeElement.getAttribute('href')") == "/x", (
-        "the first thing that the keyboard reaches is the way out"
-    )
-    tab_to(walk, 'main a[href^="/in"]')
-    enter(walk)
-    tab_to(walk, "input[name=card]")
-    walk.page.keyboard.type(shares.person.card)
-    tab_to(walk, "input[name=pin]")
-    walk.page.keyboard.type(shares.person.pin)
-    walk.page.keyboard.press("Enter")
-    walk.page.wait_for_url("**/home")
-    tab_to(walk, 'main a[href="/list"]')
-    enter(walk)
-    tab_to(walk, STOP_ONE)
-    enter(walk)
-    assert walk.path.endswith("/stopped")
-    assert opens(shares, portal) is Reason.CONSENT_ENDED
-    walk.page.keyboard.press("Tab")
-    tab_to(walk, "[data-x]")
-    walk.page.keyboard.press("Enter")
-    walk.page.wait_for_url(portal.outside.after)
 
 
 # --- the session ---------------------------------------------------------------------------------

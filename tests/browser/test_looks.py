@@ -12,6 +12,7 @@ import pytest
 from playwright.sync_api import ViewportSize
 from safehand_portal_service.views import STATIC
 
+from tests.browser import checks
 from tests.browser.checks import LARGE, SMALL, ZOOMED
 from tests.browser.conftest import Walker
 from tests.browser.walk import LEAVE, Walk
@@ -42,30 +43,17 @@ def speak(walk: Walk, language: str) -> None:
 
 @pytest.mark.parametrize("size", [SMALL, ZOOMED], ids=["small", "400 %"])
 def test_what_has_the_focus_is_never_covered(
-    walker: Walker, shares: Shares, size: ViewportSize
+    walker: Walker, shares: Shares, paths: list[str], size: ViewportSize
 ) -> None:
-    """WCAG 2.4.11: the bar with Leave stays where it is, and the focus is beside it."""
+    """WCAG 2.4.11: the bar with Leave stays where it is, and the focus is beside it. What a press
+    leads to is in ``test_every_page``."""
     walk = walker(shares, viewport=size)
     speak(walk, "en")
-    for path in ("/home", "/list", "/in/pin"):
+    found = []
+    for path in [*paths, "/in/pin"]:
         walk.go(path)
-        for _ in range(60):
-            walk.page.keyboard.press("Tab")
-            seen = walk.page.evaluate(
-                """() => { const e = document.activeElement;
-                  if (!e || e === document.body) return null;
-                  const b = e.getBoundingClientRect();
-                  if (!b.width || !b.height) return 'hidden ' + e.outerHTML.slice(0, 80);
-                  const inside = [0.1, 0.5, 0.9].some(part => {
-                    const hit = document.elementFromPoint(b.left + b.width / 2,
-                                                          b.top + b.height * part);
-                    return hit && (e.contains(hit) || hit.contains(e)
-                                   || hit.closest('label')?.contains(e)); });
-                  return inside ? '' : 'covered ' + e.outerHTML.slice(0, 80); }"""
-            )
-            if seen is None:
-                break
-            assert seen == "", (path, seen)
+        found += [f"{path}: {one}" for one in checks.covered(walk)]
+    assert found == [], "\n".join(found)
 
 
 def test_with_colours_of_her_own_everything_is_still_told_apart(

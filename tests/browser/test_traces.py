@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import pytest
 
+from tests.browser import checks
 from tests.browser.conftest import Walker
+from tests.browser.tour import HIDDEN, IDLE_MS, QUESTION
 from tests.browser.walk import NOTHING_KEPT
 from tests.harness.portal import COOKIE, Portal, Shares, asked_for
 
@@ -57,8 +59,31 @@ def test_a_form_leaves_nothing_either(walker: Walker, portal: Portal) -> None:
 
 
 def test_paper_says_no_more_than_the_screen(walker: Walker, shares: Shares) -> None:
+    """Its head is the neutral name; forms, ways out and covers stay on the screen (S-00.14). Every
+    other page is printed in ``test_every_page``."""
     walk = walker(shares)
+    for path in ("/", "/in", "/home", "/list", "/steps", "/seen", "/in/pin"):
+        walk.go(path)
+        assert checks.printed(walk) == [], path
+        assert shares.person.card not in walk.page.content()
     walk.go("/list")
     walk.page.emulate_media(media="print")
-    assert not walk.page.is_visible(".away a.leave")
-    assert shares.person.card not in walk.page.content()
+    assert "Lantern" in walk.page.inner_text("main"), "what she prints is there"
+    walk.page.emulate_media(media="screen")
+    walk.click(QUESTION)
+    walk.click("button[value=alone]")
+    assert checks.printed(walk) == []
+
+
+def test_covers_are_not_printed(walker: Walker, portal: Portal) -> None:
+    walk = walker(portal.person())
+    walk.page.clock.install()
+    walk.go("/home")
+    walk.page.clock.fast_forward(IDLE_MS)
+    walk.page.wait_for_selector("#idle:visible")
+    assert checks.printed(walk) == []
+    walk.page.evaluate(HIDDEN, True)
+    walk.page.wait_for_selector("#cover:visible")
+    assert checks.printed(walk, header=False) == []
+    walk.page.emulate_media(media="print")
+    assert walk.page.inner_text("body").strip() == "", "a covered page is an empty sheet"

@@ -1,4 +1,4 @@
-"""A way through every page of hers, in one language: the one list of pages.
+"""A way through every page of hers, in one language; ``rare`` has those that few meet.
 
 It goes where links lead and where only presses lead: the steps of a question, what a stop did, a
 wrong PIN, a covered session, a service that is away. What is looked at on each page, its caller
@@ -10,8 +10,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
+from playwright.sync_api import TimeoutError
 from safehand_cli.cards import new_card
 from safehand_cli.story import PURPOSE
 from safehand_consent_service.throttle import TRIES
@@ -38,7 +39,13 @@ HIDDEN: Final = """hidden => {
 """As when she looks at another app, or comes back."""
 
 Maker = Callable[..., Walk]
-"""Makes a walk with a profile of its own: ``make(seated=None)``."""
+"""Makes a walk with a profile of its own: ``make(seated=None, at=portal, **options)``."""
+
+
+def asking_for(language: str) -> dict[str, Any]:
+    """Options of a profile whose browser asks for ``language``, where nothing else says which: as
+    while consent, which keeps it for her, does not answer."""
+    return {"extra_http_headers": {"Accept-Language": language}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +77,17 @@ def tour(make: Maker, portal: Portal, language: str) -> Generator[Shown, None, N
     yield from asked(walk)
     yield from written_down(walk)
     yield from stopped(walk)
-    yield from away(make, walk, language)
+    yield from away(make, shares, language)
     yield from everything(walk)
 
 
-def _at(name: str, walk: Walk, has: str) -> Shown:
+def at(name: str, walk: Walk, has: str) -> Shown:
     """The page, once it has what only it has."""
-    walk.page.wait_for_selector(has, state="attached")
+    try:
+        walk.page.wait_for_selector(has, state="attached")
+    except TimeoutError:
+        there = walk.page.inner_text("main")[:300]
+        raise AssertionError(f"{name}: no {has} at {walk.path}: {there}") from None
     return Shown(name, walk)
 
 
@@ -92,35 +103,35 @@ def everybody(make: Maker, portal: Portal, language: str) -> Iterator[Shown]:
         ("unknown", "/nothing-here"),
     ):
         walk.go(path + said)
-        yield _at(name, walk, "main h1")
+        yield at(name, walk, "main h1")
     walk.go("/bye" + said)
     yield Shown("clock", walk, leave="")
 
     walk.go("/find" + said)
     walk.click(FIND)
-    yield _at("found", walk, "main .call")
+    yield at("found", walk, "main .call")
     walk.page.fill("input[name=words]", "zzzzzz")
     walk.click(FIND)
-    yield _at("found-nothing", walk, "main:not(:has(.cards)) section form")
+    yield at("found-nothing", walk, "main:not(:has(.cards)) section form")
     walk.page.fill("input[name=age]", "999")
     walk.click(FIND)
-    yield _at("find-mistake", walk, "main .field.wrong")
+    yield at("find-mistake", walk, "main .field.wrong")
 
     walk.go("/in" + said)
     walk.fill_in("1234 5678 9012", "000000")
-    yield _at("sign-in-mistake", walk, ERROR)
+    yield at("sign-in-mistake", walk, ERROR)
     card, pin = new_card(SystemEntropy())
     walk.fill_in(card, pin)
-    yield _at("sign-in-failed", walk, ERROR)
+    yield at("sign-in-failed", walk, ERROR)
     for _ in range(TRIES - 1):
         asked_for(portal, "/in", form={"card": card, "pin": pin})
     walk.fill_in(card, pin)
-    yield _at("sign-in-wait", walk, ERROR)
+    yield at("sign-in-wait", walk, ERROR)
 
     walk.go("/" + said)
     for _ in range(2):
         walk.page.keyboard.press("Shift")
-    yield _at("shift-twice", walk, ".lights[data-on='2']")
+    yield at("shift-twice", walk, ".lights[data-on='2']")
     # As at a press, but without the way out, for which a picture would wait.
     walk.page.evaluate(
         "document.querySelector('#gone').hidden = false;"
@@ -134,19 +145,19 @@ def newcomer(make: Maker, portal: Portal, language: str) -> Iterator[Shown]:
     person, walk = portal.world.person(), make()
     walk.go(f"/in?l={language}")
     walk.fill_in(person.card, person.pin)
-    yield _at("pin-first", walk, "input[name=new]")
+    yield at("pin-first", walk, "input[name=new]")
     walk.click(SEND)
-    yield _at("pin-mistake", walk, ERROR)
+    yield at("pin-mistake", walk, ERROR)
     own = _other(person.pin)
     walk.page.fill("input[name=pin]", person.pin)
     walk.page.fill("input[name=new]", own)
     walk.click(SEND)
-    yield _at("pin-new", walk, GOOD)
+    yield at("pin-new", walk, GOOD)
     walk.go("/in/pin")
-    yield _at("pin-change", walk, "input[name=new]")
+    yield at("pin-change", walk, "input[name=new]")
     for path in ("/home", "/list", "/steps", "/seen"):
         walk.go(path)
-        yield _at(f"nothing-{path[1:]}", walk, "main h1")
+        yield at(f"nothing-{path[1:]}", walk, "main h1")
     walk.page.evaluate(HIDDEN, True)
     walk.page.wait_for_selector("#cover:visible")
     yield Shown("cover", walk, window=True)
@@ -156,10 +167,10 @@ def newcomer(make: Maker, portal: Portal, language: str) -> Iterator[Shown]:
             "const seat = document.querySelector('#seat'); seat.elements.do.value = 'cover';"
             "seat.requestSubmit()"
         )
-    yield _at("pin-again", walk, "main input[name=pin]")
+    yield at("pin-again", walk, "main input[name=pin]")
     walk.page.fill("main input[name=pin]", person.pin)
     walk.click(SEND)
-    yield _at("pin-again-wrong", walk, ERROR)
+    yield at("pin-again-wrong", walk, ERROR)
     walk.page.fill("main input[name=pin]", own)
     walk.click(SEND)
     assert walk.path == "/home"
@@ -173,7 +184,7 @@ def linked(walk: Walk, language: str) -> Iterator[Shown]:
             continue
         # Pages for everybody are told the language by the link itself.
         walk.go(f"{path}?l={language}" if path in OPEN else path)
-        yield _at("hers-" + re.sub(r"\d{10}", "n", path).strip("/").replace("/", "-"), walk, "main")
+        yield at("hers-" + re.sub(r"\d{10}", "n", path).strip("/").replace("/", "-"), walk, "main")
 
 
 def idle(make: Maker, shares: Shares) -> Iterator[Shown]:
@@ -184,6 +195,8 @@ def idle(make: Maker, shares: Shares) -> Iterator[Shown]:
     walk.page.clock.fast_forward(IDLE_MS)
     walk.page.wait_for_selector("#idle:visible")
     yield Shown("idle", walk, leave="#idle a[data-x]", window=True)
+    # Two minutes later it would end her session, in which others still walk.
+    walk.page.close()
 
 
 def asked(walk: Walk) -> Iterator[Shown]:
@@ -191,39 +204,39 @@ def asked(walk: Walk) -> Iterator[Shown]:
     walk.go("/list")
     walk.click(QUESTION)
     question = walk.path
-    yield _at("asked-moment", walk, "button[value=someone]")
+    yield at("asked-moment", walk, "button[value=someone]")
     walk.click("button[value=someone]")
-    yield _at("asked-someone", walk, "main h1")
+    yield at("asked-someone", walk, "main h1")
     _press(walk, question, "value=alone")
-    yield _at("asked-what", walk, "input[name=step][value=what]")
+    yield at("asked-what", walk, "input[name=step][value=what]")
     _on(walk)
-    yield _at("asked-choose", walk, "input[name=kind]")
+    yield at("asked-choose", walk, "input[name=kind]")
     walk.page.check("input[name=end][value=other]")
     walk.page.fill("input[name=days]", "999")
     _on(walk)
-    yield _at("asked-choose-mistake", walk, ERROR)
+    yield at("asked-choose-mistake", walk, ERROR)
     walk.page.check("input[name=kind][value=HEALTH]")
     walk.page.check("input[name=end][value=full]")
     walk.page.fill("input[name=days]", "")
     _on(walk)
-    yield _at("asked-check", walk, "input[name=q_who]")
+    yield at("asked-check", walk, "input[name=q_who]")
     walk.page.check("input[name=q_who][value=all]")
     _on(walk)
-    yield _at("asked-again", walk, "button[name=go][value=person]")
+    yield at("asked-again", walk, "button[name=go][value=person]")
     walk.click("button[name=go][value=person]")
-    yield _at("asked-answer-person", walk, "button[name=decision][value=yes]")
+    yield at("asked-answer-person", walk, "button[name=decision][value=yes]")
     walk.click("button[name=decision][value=later]")
-    yield _at("asked-done-later", walk, GOOD)
+    yield at("asked-done-later", walk, GOOD)
     _press(walk, question, "value=alone")
     _on(walk)
     walk.page.check("input[name=kind][value=HEALTH]")
     _on(walk)
     walk.click("button[name=go][value=skip]")
-    yield _at("asked-answer", walk, "button[name=decision][value=yes]")
+    yield at("asked-answer", walk, "button[name=decision][value=yes]")
     walk.click("button[name=decision][value=yes]")
-    yield _at("asked-given", walk, GOOD)
+    yield at("asked-given", walk, GOOD)
     walk.go(f"{question}/done")
-    yield _at("asked-done-yes", walk, GOOD)
+    yield at("asked-done-yes", walk, GOOD)
     assert walk.seated is not None
     walk.portal.world.agency_a.ask_consent(
         subject_ref=walk.seated.person.subject_ref,
@@ -238,7 +251,7 @@ def asked(walk: Walk) -> Iterator[Shown]:
     walk.click(f"{QUESTION} >> nth=0")
     walk.click("button[value=alone]")
     walk.click("button[name=decision][value=no]")
-    yield _at("asked-done-no", walk, GOOD)
+    yield at("asked-done-no", walk, GOOD)
 
 
 def written_down(walk: Walk) -> Iterator[Shown]:
@@ -246,12 +259,12 @@ def written_down(walk: Walk) -> Iterator[Shown]:
     walk.go("/list")
     walk.click("main .notice.warn a[href^='/list/']")
     path = walk.path
-    yield _at("written-down", walk, REPLY.format("unsure"))
+    yield at("written-down", walk, REPLY.format("unsure"))
     walk.click(REPLY.format("unsure"))
-    yield _at("said-unsure", walk, "main .notice.info")
+    yield at("said-unsure", walk, "main .notice.info")
     walk.go(path)
     walk.click(REPLY.format("yes"))
-    yield _at("said", walk, GOOD)
+    yield at("said", walk, GOOD)
 
 
 def stopped(walk: Walk) -> Iterator[Shown]:
@@ -261,42 +274,42 @@ def stopped(walk: Walk) -> Iterator[Shown]:
     send = f"{undo} button[type=submit]:not(.quiet)"
     walk.go("/list")
     walk.click(f"{STOP_ONE} >> nth=0")
-    yield _at("stopped", walk, undo)
+    yield at("stopped", walk, undo)
     walk.page.fill(f"{undo} input[name=pin]", "12")
     walk.click(send)
-    yield _at("undo-mistake", walk, ERROR)
+    yield at("undo-mistake", walk, ERROR)
     walk.page.fill(f"{undo} input[name=pin]", _other(pin))
     walk.click(send)
-    yield _at("undo-wrong", walk, ERROR)
+    yield at("undo-wrong", walk, ERROR)
     walk.page.fill(f"{undo} input[name=pin]", pin)
     walk.click(send)
     assert walk.path.endswith("/on")
-    yield _at("on-again", walk, GOOD)
+    yield at("on-again", walk, GOOD)
     walk.click(f"{STOP_ONE} >> nth=0")
     walk.click('form[action$="/end"] button')
-    yield _at("stopped-for-good", walk, f"main:not(:has({undo})) .notice.good")
+    yield at("stopped-for-good", walk, f"main:not(:has({undo})) .notice.good")
     walk.go("/list")
     walk.page.fill('form[action="/list/all"] input[name=pin]', _other(pin))
     walk.click('form[action="/list/all"] button[type=submit]')
-    yield _at("show-wrong", walk, ERROR)
+    yield at("show-wrong", walk, ERROR)
 
 
-def away(make: Maker, walk: Walk, language: str) -> Iterator[Shown]:
+def away(make: Maker, shares: Shares, language: str) -> Iterator[Shown]:
     """While consent is away; the stop that is not known has to be pressed again behind it."""
+    walk, door = make(shares, **asking_for(language)), make()
     supervisor = walk.portal.world.system.supervisor
-    door = make()
     door.go(f"/in?l={language}")
     walk.go("/list")
     supervisor.hold("consent")
     try:
         walk.click(f"{STOP_ONE} >> nth=0")
-        yield _at("away-stop", walk, ERROR)
+        yield at("away-stop", walk, ERROR)
         walk.go("/list")
-        yield _at("away-list", walk, "main .notice")
+        yield at("away-list", walk, "main .notice")
         walk.go("/home")
-        yield _at("away-home", walk, "main .notice.warn")
+        yield at("away-home", walk, "main .notice.warn")
         door.fill_in(*new_card(SystemEntropy()))
-        yield _at("away-sign-in", door, "main .notice")
+        yield at("away-sign-in", door, "main .notice")
     finally:
         supervisor.release("consent")
         eventually(
@@ -310,9 +323,9 @@ def everything(walk: Walk) -> Iterator[Shown]:
     """One press for all of it."""
     walk.go("/home")
     walk.click(STOP_ALL)
-    yield _at("everything-stopped", walk, GOOD)
+    yield at("everything-stopped", walk, GOOD)
     walk.go("/home")
-    yield _at("home-stopped", walk, "main h1")
+    yield at("home-stopped", walk, "main h1")
 
 
 def _press(walk: Walk, path: str, button: str) -> None:

@@ -93,10 +93,12 @@ class Walk:
         self.page.wait_for_selector("body:not([data-before])", state="attached")
         self.page.wait_for_load_state()
 
-    def sign_in(self, person: Person) -> None:
-        """By the form, from the start page."""
+    def sign_in(self, person: Person, *, shared: bool = True) -> None:
+        """By the form, from the start page. ``shared``: somebody else uses this device too."""
         self.go("/")
         self.click('main a[href^="/in"]')
+        if not shared:
+            self.page.check("input[name=shared][value=no]")
         self.fill_in(person.card, person.pin)
 
     def fill_in(self, card: str, pin: str) -> None:

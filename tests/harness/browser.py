@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -67,6 +68,23 @@ class Browsers:
     ) -> Iterator[BrowserContext]:
         """A profile of its own, as a fresh phone; ``options`` are Playwright's."""
         made = self._browser(bfcache).new_context(java_script_enabled=javascript, **options)
+        made.set_default_timeout(TIMEOUT_MS)
+        try:
+            yield made
+        finally:
+            made.close()
+
+    @contextmanager
+    def kept(self, folder: Path, *, javascript: bool = True) -> Iterator[BrowserContext]:
+        """A profile that lies in ``folder`` and stays there, as on a device: with a history, and
+        with the back-forward cache. All is written once the block has ended."""
+        made = self.playwright.chromium.launch_persistent_context(
+            folder,
+            executable_path=self.executable,
+            args=[*ARGUMENTS],
+            ignore_default_args=[NO_BFCACHE],
+            java_script_enabled=javascript,
+        )
         made.set_default_timeout(TIMEOUT_MS)
         try:
             yield made

@@ -1,7 +1,7 @@
 """Her pages beside a running world, and the place to which they let her leave.
 
-``Outside`` is another web server on this machine: the page that she came from and the page to which
-Leave takes her. It keeps what browsers asked it.
+``Outside`` is another web server on this machine: the page that she came from, the page to which
+Leave takes her, and whatever a test lets strangers show there. It keeps what browsers asked it.
 """
 
 from __future__ import annotations
@@ -13,17 +13,22 @@ import re
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Final
 from urllib.parse import urlencode
 
 from safehand.consent.v1 import portal_pb2, portal_pb2_grpc
 from safehand_cli.sample_person import settle
 from safehand_cli.story import PURPOSE
+from safehand_cli.system import PORTAL_HOST, TEST_PHONE
 from safehand_client import Fetched, SurvivorClient
+from safehand_core.clock import SystemClock
 from safehand_core.entropy import SystemEntropy
 from safehand_core.errors import SafehandError
+from safehand_portal_service.app import build
+from safehand_portal_service.settings import PortalSettings
 from safehand_rpc.dial import connect
 
 from tests.harness.world import CATEGORIES, WORKER, Person, World
@@ -32,8 +37,10 @@ BEFORE: Final = "/before"
 """A page of ``Outside`` that she read before she came."""
 AFTER: Final = "/after"
 """Where Leave takes her."""
-
-
+CLOCK: Final = "/bye"
+"""Where Leave takes her if no other place is set."""
+TOLD: Final = "addEventListener('pageshow', e => document.body.dataset.kept = e.persisted)"
+"""A page says whether it came back from the browser's memory."""
 COOKIE: Final = "__Host-s"
 LINK: Final = re.compile(r'href="(/[^"?#]*)')
 NUMBER: Final = re.compile(r"\d{10}")
@@ -51,10 +58,17 @@ class Asked:
 
 @dataclass
 class Outside:
-    """The rest of the web."""
+    """The rest of the web.
+
+    Attributes:
+        url: its origin, a number and no name.
+        asked: what browsers asked it.
+        pages: what more stands there, by path: HTML.
+    """
 
     url: str
     asked: list[Asked] = field(default_factory=list)
+    pages: dict[str, str] = field(default_factory=dict)
 
     @property
     def before(self) -> str:
@@ -63,6 +77,12 @@ class Outside:
     @property
     def after(self) -> str:
         return self.url + AFTER
+
+    @property
+    def near(self) -> str:
+        """The same server under the name that the portal has, on another port: another origin, but
+        for cookies the same site."""
+        return self.url.replace("127.0.0.1", PORTAL_HOST)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +118,13 @@ class Portal:
     world: World
     url: str
     outside: Outside
+    clock: bool = False
+    """Whether Leave goes to the portal's own clock."""
+
+    @property
+    def exit(self) -> str:
+        """Where Leave takes her."""
+        return self.url + CLOCK if self.clock else self.outside.after
 
     def person(self) -> Seated:
         """Somebody with a card and a PIN that nobody else has seen, who is signed in."""
@@ -171,9 +198,10 @@ def outside() -> Iterator[Outside]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             found.asked.append(Asked(self.path, {k.lower(): v for k, v in self.headers.items()}))
-            known = self.path in (BEFORE, AFTER)
-            body = f"<!doctype html><title>{self.path[1:]}</title><p>{self.path[1:]}".encode()
-            self.send_response(200 if known else 404)
+            own = f"<p>{self.path[1:]}<script>{TOLD}</script>"
+            inner = found.pages.get(self.path, own if self.path in (BEFORE, AFTER) else "")
+            body = f"<!doctype html><title>{self.path[1:]}</title>{inner}".encode()
+            self.send_response(200 if inner else 404)
             self.send_header("Content-Type", "text/html; charset=utf-8")
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
@@ -198,6 +226,32 @@ def beside(world: World, out: Outside) -> Portal:
     """Her pages beside ``world``, started where they do not run; ``out`` is where Leave goes."""
     world.system.extra.setdefault("portal", {})["SAFEHAND_PORTAL_EXIT_URL"] = out.after
     return Portal(world, world.system.start_portal(), out)
+
+
+@contextmanager
+def without_exit(portal: Portal, folder: Path) -> Iterator[Portal]:
+    """Her pages once more, in this process and for the same people, where nothing says to which
+    page Leave goes: as the sandbox runs them. ``folder``: its own, empty."""
+    world = portal.world
+    tls = world.sandbox.service_tls("portal")
+    addresses = world.party("her").addresses
+    values = {
+        "PROFILE": "test",
+        "DATA_DIR": str(folder),
+        "TLS_CERT": str(tls / "cert.pem"),
+        "TLS_KEY": str(tls / "key.pem"),
+        "TLS_CA": str(tls / "ca.pem"),
+        "CONSENT_ADDRESS": addresses.consent,
+        "REFERRAL_ADDRESS": addresses.referral,
+        "PHONE": TEST_PHONE,
+        "ALLOW_UNREVIEWED": "true",
+    }
+    settings = PortalSettings.load({f"SAFEHAND_PORTAL_{k}": v for k, v in values.items()})
+    app = build(settings, clock=SystemClock(), entropy=SystemEntropy())
+    try:
+        yield replace(portal, url=f"http://{PORTAL_HOST}:{app.start()}", clock=True)
+    finally:
+        app.stop()
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,8 +74,8 @@ HER: Final[tuple[Guard, ...]] = (
         "throttle",
         "a PIN cannot be guessed by trying",
         _SRC + "throttle.py",
-        "    if TRIES - tries > kept:\n",
-        "    if True:\n",
+        "    left = TRIES - tries\n",
+        "    left = TRIES\n",
         _T_SESSIONS + "test_five_tries_then_one_more_every_three_minutes",
     ),
     guard(

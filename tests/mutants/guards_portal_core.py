@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tests.mutants.guard import Guard, guard
+from tests.mutants.guard import Edit, Guard, guard
 
 _SRC: Final = "services/portal/src/safehand_portal_service/"
 _DOORS: Final = _SRC + "doors.py"
@@ -111,6 +111,23 @@ GUARDS: Final[tuple[Guard, ...]] = (
         _T_STOPS + "test_a_stop_whose_page_cannot_be_shown_is_not_said_to_be_nothing",
     ),
     guard(
+        "portal-fault-behind-stop",
+        "a fault of ours on the page of a stop is not told as if nothing was done",
+        _SRC + "pages/errors.py",
+        '        return _said(page, 500, "errors.unseen", call=True)\n',
+        "        pass\n",
+        _T_STOPS + "test_a_fault_on_the_page_of_a_stop_shows_it_neither_as_done_nor_as_undone",
+    ),
+    guard(
+        "portal-fault-around-stop",
+        "a fault of ours around a stop says that nobody knows, and whom to call",
+        _SRC + "pages/errors.py",
+        '        page, 500, "errors.failed", second="errors.down_sent" if changes else "", '
+        "call=changes\n",
+        '        page, 500, "errors.failed"\n',
+        _T_STOPS + "test_a_fault_around_a_stop_shows_it_neither_as_done_nor_as_undone",
+    ),
+    guard(
         "portal-stop-too-late",
         "a stop of what has just ended says how it ended",
         _SRC + "pages/sharing.py",
@@ -160,11 +177,19 @@ GUARDS: Final[tuple[Guard, ...]] = (
         _T + "test_such_a_browser_signs_nobody_in_and_says_what_to_do",
     ),
     guard(
+        "portal-pin-behind-back",
+        "no form with card and PIN stands behind Back where it could be sent again and let in",
+        _DOORS,
+        "    if not route.later or page.scripted or not (failed or wait):\n",
+        "    if True:\n",
+        "tests/portal/test_core_behind_back.py::test_a_wait_is_told_on_another_page",
+    ),
+    guard(
         "portal-undone-renewed",
         "nothing is said to be undone where a first press was done",
         _SRC + "pages/signin.py",
-        'Route("/in/pin", get=new_pin, post=pin_changed, renews=True)',
-        'Route("/in/pin", get=new_pin, post=pin_changed)',
+        'Route("/in/pin", get=new_pin, post=pin_changed, renews=True, later="/in/pin")',
+        'Route("/in/pin", get=new_pin, post=pin_changed, later="/in/pin")',
         _T + "test_of_what_was_not_pressed_nothing_is_said",
     ),
     guard(
@@ -173,7 +198,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         _SRC + "settings.py",
         "        if not value and _production(info):\n",
         "        if False:\n",
-        _PROCESS + "test_production_names_whom_to_call_and_the_proxy_before_it",
+        _PROCESS + "test_production_names_whom_to_call_the_proxy_before_it_and_a_way_out",
     ),
     guard(
         "portal-proxy-named",
@@ -181,7 +206,15 @@ GUARDS: Final[tuple[Guard, ...]] = (
         _SRC + "settings.py",
         '        if not near and _production(info) and info.data.get("web_cert_file") is None:\n',
         "        if False:\n",
-        _PROCESS + "test_production_names_whom_to_call_and_the_proxy_before_it",
+        _PROCESS + "test_production_names_whom_to_call_the_proxy_before_it_and_a_way_out",
+    ),
+    guard(
+        "portal-exit-elsewhere",
+        "in production leaving never ends on a page of the portal",
+        _SRC + "settings.py",
+        "        if (own or not value) and _production(info):\n",
+        "        if False:\n",
+        _PROCESS + "test_production_names_whom_to_call_the_proxy_before_it_and_a_way_out",
     ),
     guard(
         "portal-body-bound",
@@ -207,6 +240,13 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "frame-ancestors *",
         _T + "test_the_policy_that_every_answer_has_is_the_strict_one",
     ),
+    Guard(
+        "portal-frames-in-a-browser",
+        "a browser shows no page of hers inside another",
+        Edit(_GUARD, "frame-ancestors 'none'", "frame-ancestors *"),
+        "tests/browser/test_framed.py::test_no_page_of_hers_is_shown_inside_of_a_strangers",
+        also=(Edit(_GUARD, '    "x-frame-options": "DENY",\n', ""),),
+    ),
     guard(
         "portal-one-cookie",
         "two cookies of our name are nobody's",
@@ -222,6 +262,14 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "    if page.leaving:\n",
         "    if True:\n",
         _SEAT + "test_what_is_no_visit_signs_nobody_out",
+    ),
+    guard(
+        "portal-leave-not-framed",
+        "what stands inside of a stranger's page signs nobody out",
+        _DOORS,
+        '            and headers.get("sec-fetch-dest", "document") == "document"\n',
+        "",
+        _SEAT + "test_what_stands_inside_of_a_page_signs_nobody_out",
     ),
     guard(
         "portal-leave-ends-session",

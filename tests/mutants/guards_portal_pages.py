@@ -14,6 +14,7 @@ _T: Final = "tests/portal/"
 _T_ASKED: Final = _T + "test_pages_asked.py::"
 _T_ASKING: Final = _T + "test_pages_asking.py::"
 _T_LIST: Final = _T + "test_pages_list.py::"
+_T_TRUE: Final = _T + "test_pages_true.py::"
 _T_HELD: Final = _T + "test_pages_held.py::"
 
 GUARDS: Final[tuple[Guard, ...]] = (
@@ -82,6 +83,30 @@ GUARDS: Final[tuple[Guard, ...]] = (
         '        return page.render("list_shown.html", of="list")\n'
         '    return page.see_other(f"/list/{number}/stopped")\n',
         _T_LIST + "test_with_consent_down_nothing_is_said_to_be_done",
+    ),
+    guard(
+        "stop-of-one-others",
+        "behind a stop she is told what the same organisation may still open",
+        _SHARING,
+        "    others = _others_on(page, sharing)\n",
+        "    others = False\n",
+        _T_TRUE + "test_behind_a_stop_she_is_told_what_they_may_still_open",
+    ),
+    guard(
+        "stop-of-one-guardian",
+        "what waits for a guardian is not told as on",
+        _SHARING,
+        "        one.state == shown_sharing.ON and not one.waits_for_guardian\n",
+        "        one.state == shown_sharing.ON\n",
+        _T_TRUE + "test_what_waits_for_a_guardian_is_not_said_to_be_on",
+    ),
+    guard(
+        "list-by-name",
+        "all that one organisation may see stands below one heading",
+        _SHARING,
+        "        under.setdefault(item.name, []).append(item)\n",
+        "        under.setdefault(item.name + item.number, []).append(item)\n",
+        _T_TRUE + "test_each_organisation_has_one_heading_and_each_sharing_its_own_stop",
     ),
     guard(
         "stopped-all-true",

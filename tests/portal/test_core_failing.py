@@ -56,7 +56,7 @@ def test_a_stop_that_cannot_be_written_is_not_shown_as_done_and_is_not_half_done
     assert answer.status == 503
     assert "We do not know" in answer.text
     assert "has stopped" not in answer.text
-    assert "Nothing is shared" not in answer.text
+    assert "Nothing on your list is on" not in answer.text
     assert PHONE in answer.text
     assert answer.hidden("request_id") == form["request_id"], "the same press can be repeated"
     monkeypatch.undo()

@@ -140,7 +140,12 @@ def test_settings_that_are_not_safe_are_refused(
     assert error.value.reason is Reason.CONFIG_INVALID
 
 
-PRODUCTION = {"PROFILE": "production", "PHONE": "+1 555 0100", "PROXIES": "127.0.0.1"}
+PRODUCTION = {
+    "PROFILE": "production",
+    "PHONE": "+1 555 0100",
+    "PROXIES": "127.0.0.1",
+    "EXIT_URL": "https://weather.example/",
+}
 
 
 @pytest.mark.parametrize(
@@ -149,17 +154,19 @@ PRODUCTION = {"PROFILE": "production", "PHONE": "+1 555 0100", "PROXIES": "127.0
         ({"PHONE": ""}, "PHONE"),
         ({"PROXIES": ""}, "PROXIES"),
         ({"PROXIES": "10.0.0.0/8"}, "PROXIES"),
+        ({"EXIT_URL": ""}, "EXIT_URL"),
+        ({"EXIT_URL": "https://home.example/bye", "HOSTS": "home.example"}, "EXIT_URL"),
     ],
     ids=str,
 )
-def test_production_names_whom_to_call_and_the_proxy_before_it(
+def test_production_names_whom_to_call_the_proxy_before_it_and_a_way_out(
     tls: TlsFiles, tmp_path: Path, changed: dict[str, str], setting: str
 ) -> None:
     with pytest.raises(SafehandError) as error:
         PortalSettings.load(environment(tls, tmp_path, **{**PRODUCTION, **changed}))
     assert error.value.reason is Reason.CONFIG_INVALID
     assert error.value.metadata == {"settings": f"SAFEHAND_PORTAL_{setting}"}
-    # Elsewhere nobody is told to call.
+    # Elsewhere nobody is told to call, and the way out may be the portal's own clock.
     PortalSettings.load(environment(tls, tmp_path, **{**changed, "PROFILE": "sandbox"}))
 
 
@@ -177,11 +184,14 @@ def test_what_production_may_be(tls: TlsFiles, tmp_path: Path, changed: dict[str
     assert PortalSettings.load(environment(tls, tmp_path, **{**PRODUCTION, **changed})).phone
 
 
-def test_a_production_without_a_phone_does_not_start(tls: TlsFiles, tmp_path: Path) -> None:
-    running = Running(environment(tls, tmp_path, **{**PRODUCTION, "PHONE": ""}))
+@pytest.mark.parametrize("setting", ["PHONE", "EXIT_URL"])
+def test_a_production_without_a_phone_or_a_way_out_does_not_start(
+    tls: TlsFiles, tmp_path: Path, setting: str
+) -> None:
+    running = Running(environment(tls, tmp_path, **{**PRODUCTION, setting: ""}))
     code, err = running.end()
     assert (running.line, code) == ("", 78)
-    assert "SAFEHAND_PORTAL_PHONE" in err
+    assert f"SAFEHAND_PORTAL_{setting}" in err
 
 
 def test_what_is_allowed_to_be_set(tls: TlsFiles, tmp_path: Path) -> None:
@@ -302,6 +312,18 @@ def test_only_our_own_proxy_says_for_whom_it_asks() -> None:
     assert peer.word(SALT, "192.0.2.7", "198.51.100.1", PROXY) == her
     assert peer.word(SALT, "192.0.2.7", "198.51.100.1", NOBODY) == her
     assert peer.word(SALT, "10.1.1.1", "nonsense", PROXY) == peer.word(SALT, "10.1.1.9", "", PROXY)
+
+
+def test_another_browser_has_the_same_half_for_the_network_and_another_for_itself() -> None:
+    def word(address: str, *browser: str) -> bytes:
+        return peer.word(SALT, address, "", NOBODY, browser)
+
+    hers, his = word("192.0.2.7", "phone/1", "es"), word("192.0.2.9", "phone/2", "es")
+    assert hers[:16] == his[:16]
+    assert len({hers[16:], his[16:], word("192.0.2.7", "phone/1", "en")[16:]}) == 3
+    assert hers == word("192.0.2.200", "phone/1", "es")
+    elsewhere = word("198.51.100.7", "phone/1", "es")
+    assert not {elsewhere[:16], elsewhere[16:]} & {hers[:16], hers[16:]}
 
 
 @pytest.mark.parametrize("address", ["", "unix", "192.0.2", "fe80::1%eth0%x"])

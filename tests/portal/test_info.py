@@ -17,6 +17,7 @@ from tests.portal.open_app import PHONE, nobody, opened
 TEXTS = {
     # version: of the English text
     1: "87bde5152b5c8bd7",
+    2: "7818104954a5ddab",
 }
 SESSION = "A" * 43
 
@@ -54,8 +55,8 @@ def test_every_right_is_said(port: int) -> None:
         "something went wrong",
         "you will be told",
         "Ask your worker what the law is here, before you tell your story.",
-        "It cannot clear them all.",
-        "This is text 1 of Sunday, November 22, 2026.",
+        "Leave cannot clear them all.",
+        "This is text 2 of Sunday, November 22, 2026.",
     ):
         assert words in page.text, words
 

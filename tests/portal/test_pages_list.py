@@ -52,7 +52,7 @@ def test_two_presses_from_home_one_from_the_list(world: PagesWorld, she: Her) ->
     browser.open("/home")
 
     browser.follow("Who may see")
-    page = browser.press("Stop sharing with")
+    page = browser.press("Stop this sharing with")
 
     assert browser.presses == 2
     assert page.heading == "Sharing has stopped"
@@ -66,7 +66,7 @@ def test_a_stop_is_refused_at_once_to_whoever_had_it(world: PagesWorld, she: Her
     browser = world.browser(she)
     browser.open("/list")
 
-    browser.press("Stop sharing with")
+    browser.press("Stop this sharing with")
 
     world.refuse(sent)
 
@@ -74,8 +74,8 @@ def test_a_stop_is_refused_at_once_to_whoever_had_it(world: PagesWorld, she: Her
 def test_a_double_press_is_one_entry(world: PagesWorld, she: Her) -> None:
     grant = world.give(she)
     browser = world.browser(she)
-    form = browser.open("/list").form("Stop sharing with")
-    fields = form.fields(form.button("Stop sharing with"))
+    form = browser.open("/list").form("Stop this sharing with")
+    fields = form.fields(form.button("Stop this sharing with"))
     before = len(world.kinds(grant))
 
     first = browser.post(form.action, fields)
@@ -90,7 +90,7 @@ def test_the_answer_says_what_they_already_got(world: PagesWorld, she: Her) -> N
     browser = world.browser(she)
     browser.open("/list")
 
-    page = browser.press("Stop sharing with")
+    page = browser.press("Stop this sharing with")
 
     assert "What they already got" in page.text
     assert "your area and your language" in page.text
@@ -108,7 +108,7 @@ def test_without_referral_the_stop_works_and_only_the_steps_are_missing(
     browser = world.browser(she)
     browser.open("/list")
 
-    page = browser.press("Stop sharing with")
+    page = browser.press("Stop this sharing with")
 
     assert page.heading == "Sharing has stopped"
     assert "We cannot show your steps right now." in page.text
@@ -119,9 +119,9 @@ def test_nothing_opened_and_nothing_sent_is_said_as_it_is(world: PagesWorld, she
     browser = world.browser(she)
     browser.open("/list")
 
-    page = browser.press("Stop sharing with")
+    page = browser.press("Stop this sharing with")
 
-    assert "Nothing was opened." in page.text
+    assert "Your pages show nothing that was opened." in page.text
     assert f"The {B} is told only if something was sent to them." in page.text
     assert f"We tell The {B}" not in page.text
     assert f"We tell The {A} that sharing stopped." in page.text
@@ -143,7 +143,7 @@ def test_the_answer_can_be_read_again_later(world: PagesWorld, she: Her) -> None
     world.give(she)
     browser = world.browser(she)
     browser.open("/list")
-    first = browser.press("Stop sharing with")
+    first = browser.press("Stop this sharing with")
     world.later(HOUR)
     her = world.again(she)
 
@@ -159,7 +159,7 @@ def test_undo_asks_for_the_pin_and_brings_it_back(world: PagesWorld, she: Her) -
     world.give(she)
     browser = world.browser(she)
     browser.open("/list")
-    browser.press("Stop sharing with")
+    browser.press("Stop this sharing with")
 
     wrong = browser.press("Undo the stop", pin="111111")
     assert "That PIN did not work." in wrong.text
@@ -175,7 +175,7 @@ def test_undo_is_not_offered_after_its_day(world: PagesWorld, she: Her) -> None:
     world.give(she)
     browser = world.browser(she)
     browser.open("/list")
-    page = browser.press("Stop sharing with")
+    page = browser.press("Stop this sharing with")
     assert page.form("Undo the stop")
     world.later(DAY)
     her = world.again(she)
@@ -192,7 +192,7 @@ def test_too_many_pins_say_how_long_to_wait(world: PagesWorld, she: Her) -> None
     world.give(she)
     browser = world.browser(she)
     browser.open("/list")
-    browser.press("Stop sharing with")
+    browser.press("Stop this sharing with")
 
     for _ in range(6):
         page = browser.press("Undo the stop", pin="111111")
@@ -205,7 +205,7 @@ def test_destroy_now_is_final_and_says_what_it_means(world: PagesWorld, she: Her
     world.give(she)
     browser = world.browser(she)
     browser.open("/list")
-    page = browser.press("Stop sharing with")
+    page = browser.press("Stop this sharing with")
     assert "no file and no backup can open it" in page.text
 
     page = browser.press("Destroy now")
@@ -225,7 +225,7 @@ def test_stop_everything_stops_what_is_hidden_too(world: PagesWorld, she: Her) -
 
     page = browser.press("Stop everything")
 
-    assert page.heading == "All sharing has stopped"
+    assert page.heading == "Everything on this list has stopped"
     assert f"The {C}" in page.text
     assert f"The {B}" not in page.text
     world.show_all(she)
@@ -239,7 +239,7 @@ def test_stop_everything_works_from_home_in_one_press(world: PagesWorld, she: He
 
     page = browser.press("Stop everything")
 
-    assert page.heading == "All sharing has stopped"
+    assert page.heading == "Everything on this list has stopped"
 
 
 def test_the_result_of_stop_everything_never_claims_what_is_not(
@@ -249,7 +249,7 @@ def test_the_result_of_stop_everything_never_claims_what_is_not(
     page = world.browser(she).open("/list/stopped")
 
     assert page.heading == "Stop everything"
-    assert "Something is on again." in page.text
+    assert "Something is on." in page.text
 
 
 def test_by_kind_shows_the_same_sharings(world: PagesWorld, she: Her) -> None:
@@ -264,7 +264,7 @@ def test_by_kind_shows_the_same_sharings(world: PagesWorld, she: Her) -> None:
     assert page.text.count(f"The {C}") >= 2
     name, health = page.text.index("your name"), page.text.index("your health")
     assert name < page.text.index(f"The {B}", name) < health < page.text.index(f"The {C}", health)
-    assert browser.press("Stop sharing with").heading == "Sharing has stopped"
+    assert browser.press("Stop this sharing with").heading == "Sharing has stopped"
 
 
 def test_what_a_worker_wrote_is_asked_about(world: PagesWorld, she: Her) -> None:
@@ -335,8 +335,8 @@ def test_nobody_elses_number_opens_anything(world: PagesWorld, she: Her) -> None
 def test_with_consent_down_nothing_is_said_to_be_done(world: PagesWorld, she: Her) -> None:
     world.give(she)
     browser = world.browser(she)
-    form = browser.open("/list").form("Stop sharing with")
-    fields = form.fields(form.button("Stop sharing with"))
+    form = browser.open("/list").form("Stop this sharing with")
+    fields = form.fields(form.button("Stop this sharing with"))
     with world.consent_down():
         page = browser.post(form.action, fields)
         listed = browser.open("/list")
@@ -359,7 +359,7 @@ def test_no_page_of_the_list_names_an_id(world: PagesWorld, she: Her) -> None:
     browser = world.browser(she)
     pages = [browser.open(path).html for path in ("/list", "/list/kind", "/list/stopped")]
     pages.append(browser.open(f"/list/{world.number(she, grant)}").html)
-    pages.append(browser.press("Stop sharing with").html)
+    pages.append(browser.press("Stop this sharing with").html)
 
     for html in pages:
         assert grant not in html

@@ -18,6 +18,7 @@ from tests.portal.pages_world import PHONE, PagesWorld
 REFUSED = "tried to open it and was refused."
 LOOKED = "opened it."
 AT = 1_800_000_000
+ALL = Catalogues.load(allow_unreviewed=True)
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +65,17 @@ def test_a_refused_try_is_shown_with_a_plain_reason(world: PagesWorld, she: Her)
     assert only.path == "/seen/refused"
     assert only.text.count(REFUSED) == 1
     assert LOOKED not in only.text
+
+
+@pytest.mark.parametrize("tag", [language.tag for language in ALL.languages])
+def test_the_list_says_which_refused_tries_may_be_missing(
+    world: PagesWorld, she: Her, tag: str
+) -> None:
+    """What referral refuses after a stop never comes to consent (docs/roadmap.md)."""
+    said = ALL.words(tag).t("seen.missing")
+
+    for path in ("/seen", "/seen/refused"):
+        assert str(said) in world.browser(she, tag).open(path).text
 
 
 def test_since_the_last_visit(world: PagesWorld, she: Her) -> None:
@@ -187,8 +199,6 @@ def test_with_consent_down_it_says_so(world: PagesWorld, she: Her) -> None:
 
 
 # --- words ----------------------------------------------------------------------------------------
-
-ALL = Catalogues.load(allow_unreviewed=True)
 
 
 @pytest.mark.parametrize("tag", [language.tag for language in ALL.languages])

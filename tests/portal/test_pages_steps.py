@@ -128,7 +128,7 @@ def test_a_stop_ends_the_sharing_and_leaves_the_step(world: World, port: int, sh
     browser.presses = 0
 
     browser.follow("Who may see")
-    page = browser.press("Stop sharing with")
+    page = browser.press("Stop this sharing with")
 
     assert browser.presses == 2
     assert page.heading == "Sharing has stopped"
@@ -151,7 +151,7 @@ def test_with_referral_down_only_its_part_is_missing(world: World, alone: int, s
     assert "They said yes" not in page.text
     assert "We cannot show where it stands right now." in browser.follow("See more").text
     browser.open("/list")
-    page = browser.press("Stop sharing with")
+    page = browser.press("Stop this sharing with")
 
     assert page.heading == "Sharing has stopped"
     assert "We cannot show your steps right now. They go on as before." in page.text

@@ -10,13 +10,16 @@ import pytest
 from safehand_portal_service.words import Catalogues
 
 from tests.portal.browser import Browser
-from tests.portal.open_app import nobody, opened
+from tests.portal.open_app import PHONE, nobody, opened
 
 ALL = Catalogues.load(allow_unreviewed=True)
 TAGS = [language.tag for language in ALL.languages]
 NEUTRAL = ("/x", "#m", "/")
 """Where a link may lead before she has read anything: away, to the text, to this page."""
-SAFETY = ("moment_title", "moment", "leave_how", "leave_limits", "leave_typed", "leave_device")
+SAFETY = (
+    *("moment_title", "moment", "leave_how", "leave_shift", "leave_fewer", "leave_kept"),
+    *("leave_limits", "leave_typed", "leave_device"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +83,17 @@ def test_safety_and_limits_come_before_the_first_way_in(port: int, tag: str) -> 
         if kind == "link" and not text.startswith("?") and text.partition("?")[0] not in NEUTRAL
     )
     assert re.fullmatch(rf"/(in|find|info)\?l={tag}", found[first][1])
-    before = {text for kind, text in found[:first] if kind == "text"}
+    before = "\n".join(text for kind, text in found[:first] if kind == "text")
     for key in SAFETY:
         assert str(words.t(f"start.{key}").striptags()) in before, key
+
+
+def test_who_lost_her_card_is_promised_nothing_that_nobody_does(port: int) -> None:
+    """No method replaces a card: she is told what can be done for her, and by whom."""
+    text = Browser(port).open("/in").text
+    _, lost = text.split("I lost my card")
+
+    assert "They can stop sharing for you." in lost
+    assert "A worker can stop sharing for you on the phone." in lost
+    assert PHONE in lost
+    assert "new" not in lost.split(PHONE)[0].lower().split()

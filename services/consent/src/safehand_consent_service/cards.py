@@ -17,6 +17,8 @@ from safehand_core.errors import SafehandError
 from safehand_core.keystore import Keystore
 from safehand_core.reasons import Reason
 
+from safehand_consent_service import throttle
+
 CARD_DIGITS: Final = 12
 CARD_PEPPER: Final = "card-pepper"
 PIN_PEPPER: Final = "pin-pepper"
@@ -87,9 +89,15 @@ class Cards:
         text = f"{agency}/{card_number}"
         return hmac.digest(self._card_pepper, text.encode("ascii"), "sha256")
 
-    def place(self, card_hmac: bytes, network: bytes) -> bytes:
-        """From where a card is tried, as the throttle knows it: 32 bytes, another for each card."""
-        return hmac.digest(self._card_pepper, b"network/" + card_hmac + network, "sha256")
+    def place(self, card_hmac: bytes, word: bytes) -> bytes:
+        """From where a card is tried, as the throttle knows it: 32 bytes, others for each card.
+
+        ``word``: of ``OpenSessionRequest.network``; one half tells the network, all the browser.
+        """
+        half = throttle.NETWORK_BYTES
+        network = hmac.digest(self._card_pepper, b"network/" + card_hmac + word[:half], "sha256")
+        browser = hmac.digest(self._card_pepper, b"browser/" + card_hmac + word, "sha256")
+        return network[:half] + browser[:half]
 
     def seat_place(self, card_hmac: bytes, session: bytes) -> bytes:
         """The same for a session that asks for the PIN again."""

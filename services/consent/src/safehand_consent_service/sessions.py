@@ -71,7 +71,8 @@ class OpenedSession:
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """How she signs in. ``network``: an opaque word for where from, empty where nobody can tell;
+    """How she signs in. ``network``: an opaque word for her network (its first half) and for her
+    browser in it, empty where nobody can tell;
     ``shared_device``: somebody else uses it too; ``language``: BCP 47, or empty."""
 
     network: bytes = b""

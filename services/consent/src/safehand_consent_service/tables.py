@@ -159,7 +159,7 @@ throttle: Final = _table(
     _integer("tries"),  # wrong tries that are not earned back yet
     _integer("last_at"),  # since when the next one is being earned back
     _blob("taken_by", length=32, nullable=True),  # from where the last try was made
-    _blob("waiting"),  # from where tries were refused since: up to two such, one after the other
+    _blob("waiting"),  # who waits for a turn, in order, and when it comes (throttle.Turn)
 )
 """For every card number that somebody tried, whether there is such a card or not."""
 

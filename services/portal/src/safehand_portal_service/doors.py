@@ -17,6 +17,8 @@ from safehand_portal_service.page import GO_TYPE, Handler, Page, Portal, Route
 from safehand_portal_service.pages import errors, signin
 
 _HEAD: Final = ("GET", "HEAD")
+ERRORS_FROM: Final = 500
+"""Statuses from here on say that the fault is here (RFC 9110, section 15.6)."""
 
 
 def endpoint(
@@ -47,11 +49,23 @@ def endpoint(
             except BadForm as bad:
                 return await said(partial(errors.bad_form, page, bad.status))
         try:
-            return await lanes.run(route.lane, partial(_served, page, route, handler, changes))
+            answer = await lanes.run(route.lane, partial(_served, page, route, handler, changes))
         except Full:
-            return await said(partial(errors.busy, page))
+            answer = await said(partial(errors.busy, page))
+        return _forgotten(page, route, answer) if changes else answer
 
     return handle
+
+
+def _forgotten(page: Page, route: Route, answer: Response) -> Response:
+    """``answer``, or where a PIN waits in a form that could be sent again, the way to a page that
+    says the same (``Route.later``)."""
+    failed = answer.status_code >= ERRORS_FROM
+    wait = answer.headers.get("retry-after", "")
+    if not route.later or page.scripted or not (failed or wait):
+        return answer
+    minutes = 0 if failed else errors.minutes(int(wait))
+    return page.see_other(page.tongued(f"{route.later}/{minutes}"))
 
 
 def unknown(portal: Portal, lanes: Lanes) -> Callable[[Request, Exception], Awaitable[Response]]:
@@ -80,10 +94,12 @@ def _page(portal: Portal, request: Request) -> Page:
             request.client.host if request.client else "",
             ",".join(headers.getlist("x-forwarded-for")),
             portal.proxies,
+            (headers.get("user-agent", ""), headers.get("accept-language", "")),
         ),
         scripted=headers.get("accept") == GO_TYPE,
         leaving=(
             headers.get("sec-fetch-mode", "navigate") == "navigate"
+            and headers.get("sec-fetch-dest", "document") == "document"
             and "prefetch" not in headers.get("sec-purpose", "")
         ),
     )

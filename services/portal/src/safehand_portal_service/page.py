@@ -90,7 +90,7 @@ class Page:
         session: 32 bytes, or empty where nobody is signed in.
         language: of ``?l=``; empty where it is missing or not ours.
         accept_language: what the browser asked for.
-        network: an opaque word for the network of the request.
+        network: an opaque word for the network of the request and the browser in it.
         scripted: whether our own script sent the form.
         leaving: whether the browser says that it goes to this page (not: embeds it).
         seat: how the session stands, once a service has said so.
@@ -258,6 +258,9 @@ class Route:
         harmless: whether a form that anybody made for her may be answered: it changes nothing.
         renews: whether its form puts another session in the place of this one. Pressed twice, the
             second finds the session over though the first was done.
+        later: for a form with a PIN, the address of the page that says that it was not looked at.
+            Without script the form itself would stand behind Back, and sent again it would let in
+            whoever sends it.
     """
 
     path: str
@@ -267,6 +270,7 @@ class Route:
     lane: Lane = Lane.COMMON
     harmless: bool = False
     renews: bool = False
+    later: str = ""
 
 
 Routes = list[Route]

@@ -1,7 +1,9 @@
-"""Where a request comes from, as a word that nobody can turn back into an address.
+"""Where a request comes from, as a word that nobody can turn back into an address or a browser.
 
-Consent counts wrong tries for a card and a network together, so that somebody who guesses
-elsewhere uses up nothing of hers. It gets a hash under a salt that lives as long as this process.
+Consent shares out the tries at a card by turns, first among networks and then among the browsers
+in each, so that somebody who guesses elsewhere, or beside her with another phone, does not take
+hers. It gets hashes under a salt that lives as long as this process. Nothing is left on her device:
+a browser is known by what it says of itself, which others may say too.
 """
 
 from __future__ import annotations
@@ -16,18 +18,29 @@ IPV4_PREFIX: Final = 24
 IPV6_PREFIX: Final = 56
 """Bits of an IPv6 address that count: what a household gets."""
 
+HALF_BYTES: Final = 16
+"""Of a word: one half for the network, one for the browser in it."""
+
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
-def word(salt: bytes, peer: str, forwarded: str, proxies: tuple[Network, ...]) -> bytes:
-    """32 bytes for the network of the request; empty where it cannot be told.
+def word(
+    salt: bytes,
+    peer: str,
+    forwarded: str,
+    proxies: tuple[Network, ...],
+    browser: tuple[str, ...] = (),
+) -> bytes:
+    """32 bytes: 16 for the network of the request and 16 for the browser in it, which tell nothing
+    of the same browser in another network. Empty where the network cannot be told.
 
     Args:
         salt: of this process.
         peer: the address of the connection.
         forwarded: ``X-Forwarded-For``, all of it; read only if ``peer`` is one of ``proxies``.
         proxies: who may say for whom it asks.
+        browser: what the browser says of itself.
     """
     address = _address(peer)
     if address is None:
@@ -41,8 +54,13 @@ def word(salt: bytes, peer: str, forwarded: str, proxies: tuple[Network, ...]) -
             if not _one_of(address, proxies):
                 break
     bits = IPV4_PREFIX if address.version == 4 else IPV6_PREFIX
-    prefix = ipaddress.ip_network((address, bits), strict=False)
-    return hashlib.sha256(salt + str(prefix).encode()).digest()
+    network = str(ipaddress.ip_network((address, bits), strict=False))
+    return _half(salt, network) + _half(salt, network, *browser)
+
+
+def _half(salt: bytes, *said: str) -> bytes:
+    # No header holds a line break.
+    return hashlib.sha256(salt + "\n".join(said).encode()).digest()[:HALF_BYTES]
 
 
 def _address(text: str) -> _Address | None:

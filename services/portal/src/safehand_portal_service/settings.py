@@ -64,8 +64,9 @@ class PortalSettings(ServiceSettings):
     name: str = "Home"
     """What every page calls itself: a neutral word."""
     exit_url: str = ""
-    """Where Leave goes: a plain page that says nothing about who came and offers nothing recent,
-    no search engine. Empty: the portal's own clock."""
+    """Where Leave goes: a plain page of somebody else that says nothing about who came and offers
+    nothing recent, no search engine. Required in production. Empty: the portal's own clock, which
+    then stays in the browser's history."""
     phone: str = ""
     """Whom she can call. Required in production: every page that says that something did not work
     says to call."""
@@ -123,6 +124,15 @@ class PortalSettings(ServiceSettings):
     @classmethod
     def _somebody(cls, value: str, info: ValidationInfo) -> str:
         if not value and _production(info):
+            raise ValueError
+        return value
+
+    @field_validator("exit_url")
+    @classmethod
+    def _elsewhere(cls, value: str, info: ValidationInfo) -> str:
+        # A page under one of our own names is what Leave must not leave behind.
+        own = (urlsplit(value).hostname or "") in info.data.get("hosts", ())
+        if (own or not value) and _production(info):
             raise ValueError
         return value
 

@@ -251,8 +251,9 @@ class OpenSessionRequest(_message.Message):
     pin: _builtins.str
     """Six digits."""
     network: _builtins.bytes
-    """An opaque word for the network that she comes from, so that who guesses from one network never
-    uses up what she has from another; empty where the caller cannot tell.
+    """An opaque word for where she comes from, so that tries are shared out first among networks and
+    then among the browsers in each: its first 16 bytes are the same for all who come from one
+    network, its last 16 for one kind of browser there. Empty where the caller cannot tell.
     """
     shared_device: _builtins.bool
     """Whether somebody else uses the device."""

@@ -39,7 +39,9 @@ def failed(page: Page, changes: bool) -> Response:
     """A fault of ours."""
     if _of_a_stop(page, changes):
         return _said(page, 500, "errors.unseen", call=True)
-    return _said(page, 500, "errors.failed", second="errors.down_sent" if changes else "")
+    return _said(
+        page, 500, "errors.failed", second="errors.down_sent" if changes else "", call=changes
+    )
 
 
 def refused(page: Page) -> Response:

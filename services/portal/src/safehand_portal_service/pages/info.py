@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from safehand_portal_service.page import Page, Route, Routes
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Of the English text, which is the text of record."""
 VERSION_DAY: Final = datetime(2026, 11, 22, 12, tzinfo=UTC)
 """The day of this version, at noon: the same day in nearly every zone."""

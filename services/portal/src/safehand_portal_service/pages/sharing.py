@@ -69,13 +69,21 @@ def _listed(page: Page, tab: str, said: Said | None = None) -> Response:
         "list.html",
         of="list",
         tab=tab,
-        on=on,
-        ended=[item for item in items if not item.on],
+        on=_by_name(on),
+        ended=_by_name([item for item in items if not item.on]),
         asked=[_question(words, one) for one in answer.asked],
         kinds=_by_kind(words, list(answer.sharings), items) if tab == "kind" else [],
         to_confirm=[item for item in on if item.confirm_by],
         problem=said(words) if said else None,
     )
+
+
+def _by_name(items: list[Shown]) -> list[tuple[str, list[Shown]]]:
+    """What each organisation has, in the order of its first."""
+    under: dict[str, list[Shown]] = {}
+    for item in items:
+        under.setdefault(item.name, []).append(item)
+    return list(under.items())
 
 
 def _by_kind(
@@ -131,15 +139,21 @@ def stop(page: Page) -> Response:
 def stopped(page: Page) -> Response:
     """What the stop did, for as long as she wants to read it."""
     number = numbers.of_path(page)
-    if _get(page, number).state == shown_sharing.ON:
+    sharing = _get(page, number)
+    if sharing.state == shown_sharing.ON:
         return page.see_other(f"/list/{number}")
-    return _stopped(page, number)
+    return _over(page, sharing)
 
 
-def _stopped(page: Page, number: str, said: Said | None = None) -> Response:
+def _stopped(page: Page, number: str, said: Said) -> Response:
     # Where a language is chosen on the answer to a form, she comes back to this page.
     page.path = f"/list/{number}/stopped"
-    sharing = _get(page, number)
+    return _over(page, _get(page, number), said)
+
+
+def _over(page: Page, sharing: portal_pb2.Sharing, said: Said | None = None) -> Response:
+    number = sharing.number
+    others = _others_on(page, sharing)
     steps, views = steps_page.of_hers(page)
     here = [step for step in steps if step.sharing == number]
     words = page.words.sensitive("list")
@@ -148,10 +162,21 @@ def _stopped(page: Page, number: str, said: Said | None = None) -> Response:
         "list_stopped.html",
         of="list",
         item=item,
+        others=others,
         steps=[shown_steps.shown(words, step, views) for step in here],
         steps_down=bool(here) and views is None,
         sent=bool(here or item.got),
         problem=said(words) if said else None,
+    )
+
+
+def _others_on(page: Page, ended: portal_pb2.Sharing) -> bool:
+    """Whether whoever had ``ended`` may still open something else that is on her screen."""
+    answer = page.ask(page.backend.her.ListSharing, portal_pb2.ListSharingRequest())
+    return any(
+        one.state == shown_sharing.ON and not one.waits_for_guardian
+        for one in answer.sharings
+        if one.recipient_name == ended.recipient_name and one.number != ended.number
     )
 
 

@@ -207,6 +207,8 @@
       };
       idle.oncancel = stay;
     }
+    // What is said of this script alone.
+    d.querySelectorAll('[data-js]').forEach((said) => { said.hidden = false; });
     d.querySelectorAll('[data-show]').forEach((button) => {
       const field = $(button.dataset.show), off = button.textContent;
       button.hidden = false;
@@ -221,7 +223,7 @@
       choice.onchange = () => {
         const own = choice.value === 'no';
         $('card').autocomplete = own ? 'username' : 'off';
-        $('pin').autocomplete = own ? 'current-password' : 'off';
+        $('pin').autocomplete = own ? 'current-password' : 'one-time-code';
       };
     });
   };

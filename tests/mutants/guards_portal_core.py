@@ -41,8 +41,8 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "portal-open-lanes",
         "who is not signed in does not fill the threads of everybody else",
         _SRC + "pages/signin.py",
-        "post=opened, open=True, lane=Lane.SIGN_IN),",
-        "post=opened, open=True),",
+        "post=opened, open=True, lane=Lane.SIGN_IN,",
+        "post=opened, open=True,",
         _T_LANES + "test_what_anybody_may_send_waits_in_a_narrow_lane_and_says_when_it_is_full",
     ),
     guard(

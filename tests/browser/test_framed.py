@@ -19,6 +19,8 @@ from tests.browser.walk import Walk
 from tests.harness.portal import BEFORE, COOKIE, Outside, Portal, Shares, asked_for
 from tests.harness.world import WORKER
 
+pytestmark = pytest.mark.slow  # a browser and a stranger for each way in
+
 STRANGER: Final = pytest.mark.parametrize("near", [False, True], ids=["elsewhere", "same site"])
 FRAMING: Final = "/framing"
 FORGING: Final = "/forging"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+import pytest
 from safehand_core.reasons import Reason
 
 from tests.browser.conftest import Walker
@@ -11,6 +12,8 @@ from tests.browser.test_journeys import opens
 from tests.browser.tour import QUESTION, STOP_ONE
 from tests.browser.walk import Walk
 from tests.harness.portal import Portal
+
+pytestmark = pytest.mark.slow  # whole journeys, key by key
 
 TABS_MAX: Final = 80
 """Presses of Tab that reach anything on a page."""

@@ -18,6 +18,8 @@ from tests.browser.conftest import Walker
 from tests.browser.walk import LEAVE, Walk
 from tests.harness.portal import OPEN, Portal, Shares, asked_for, crawled
 
+pytestmark = pytest.mark.slow  # every page at every size
+
 LANGUAGES: Final = ("en", "ar")
 WEIGHT_BYTES: Final = 60 * 1024
 REQUESTS: Final = 3

@@ -22,6 +22,8 @@ from tests.browser.walk import LEAVE, Walk
 from tests.harness.portal import Portal, Seated, asked_for
 from tests.harness.world import eventually
 
+pytestmark = pytest.mark.slow  # a browser for each way in which an answer can be late
+
 SEAT: Final = "**/in/seat*"
 CONTINUE: Final = "#cover button"
 SECOND_MS: Final = 1000

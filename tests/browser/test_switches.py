@@ -13,6 +13,8 @@ from tests.browser.tour import QUESTION
 from tests.browser.walk import Walk
 from tests.harness.portal import Portal, Shares
 
+pytestmark = pytest.mark.slow  # a browser for each way back
+
 BFCACHE: Final = pytest.mark.parametrize(
     "bfcache",
     [

@@ -13,6 +13,8 @@ from tests.browser.tour import HIDDEN, IDLE_MS, QUESTION
 from tests.browser.walk import NOTHING_KEPT
 from tests.harness.portal import COOKIE, Portal, Shares, asked_for
 
+pytestmark = pytest.mark.slow  # every page that she can reach
+
 
 @pytest.fixture(scope="module")
 def shares(portal: Portal) -> Shares:

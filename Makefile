@@ -88,6 +88,10 @@ docs: .venv/done ## Write the generated parts of docs/
 images: .venv/done ## Build the container images (nats, postgres, safehand), without a registry
 	@$(RUN)/python -W ignore deploy/images/build.py $(ARGS)
 
+.PHONY: screenshots
+screenshots: .venv/done ## Every page of hers in each language and two widths, into out/screenshots
+	@$(RUN)/python -m tests.browser.screenshots $(ARGS)
+
 .PHONY: bench
 bench: .venv/done ## Print the measured rows as ratios, with fsync and the gRPC floor beside them
 	@$(RUN)/python -m bench $(ARGS)

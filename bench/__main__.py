@@ -13,7 +13,7 @@ from safehand_core.errors import SafehandError
 
 from bench import stats
 from bench.report import Report, command_of
-from bench.rows import append, grant, proofs, referral, release, rest, stop
+from bench.rows import append, grant, portal, proofs, referral, release, rest, stop
 from bench.rows import refused as refused_row
 from bench.stand import FULL, LEVELS, QUICK, TINY, Effort, Stand, stand
 from bench.stats import Figure
@@ -27,6 +27,7 @@ ROWS: Final[dict[str, Callable[[Stand], list[Figure]]]] = {
     "append": append.measure,
     "refused": refused_row.measure,
     "referral": referral.measure,
+    "portal": portal.measure,
 }
 """In the order of measuring: ``stop`` stops what ``grant`` granted."""
 PROOFS: Final = "proofs"
@@ -40,8 +41,9 @@ ORDER: Final = (
     referral.ROW,
     proofs.ROW,
     rest.ROW,
+    portal.ROW,
 )
-"""The order of DESIGN, section 9. The portal's row waits for the portal."""
+"""The order of DESIGN, section 9."""
 
 
 def main() -> int:

@@ -77,6 +77,7 @@ class _Crowd:
         self._entropy = SystemEntropy()
         (row,) = self._rows(tables.grant, "grant_id", grant)
         self._grant, self._index, self._subject = grant, row["grant_index"], row["subject_id"]
+        (self._her,) = self._rows(tables.subject, "subject_id", self._subject)
         (opening,) = self._rows(LEDGER.opening, "index", self._index)
         self._kind, self._body = Kind(opening["kind"]), bytes(opening["body"])
         self._like = self._template()
@@ -129,7 +130,13 @@ class _Crowd:
         self._people += 1
         made = os.urandom(48)
         subject, now = made[:16].hex(), self._head["ledger_time"]
-        batch.add("subject", (subject, made[16:], "-", now))
+        anew: Row = {
+            "subject_id": subject,
+            "card_hmac": made[16:],
+            "pin_hash": "-",
+            "created_at": now,
+        }
+        batch.add("subject", tuple((self._her | anew)[c.name] for c in tables.subject.columns))
         batch.add("subject_ref", ("agency-a", f"bench-{made[16:32].hex()}", subject, now))
         return subject
 

@@ -29,6 +29,7 @@ from safehand_core.settings import ServiceSettings
 from safehand_notify_service.policy import POLICY as NOTIFY_POLICY
 from safehand_notify_service.settings import NotifySettings
 from safehand_notify_service.tables import DELIVERY
+from safehand_portal_service.settings import PortalSettings
 from safehand_referral_service import states
 from safehand_referral_service.policy import POLICY as REFERRAL_POLICY
 from safehand_referral_service.settings import ReferralSettings
@@ -39,7 +40,12 @@ from sqlalchemy import Table
 HERE = Path(__file__).resolve().parent
 PROTOS = HERE.parent / "protos"
 POLICY: Policy = {**CONSENT_POLICY, **REFERRAL_POLICY, **NOTIFY_POLICY}
-SETTINGS: tuple[type[ServiceSettings], ...] = (ConsentSettings, ReferralSettings, NotifySettings)
+SETTINGS: tuple[type[ServiceSettings], ...] = (
+    ConsentSettings,
+    ReferralSettings,
+    NotifySettings,
+    PortalSettings,
+)
 
 
 def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:

@@ -15,8 +15,18 @@ from safehand.common.v1 import labels_pb2
 
 HERE = Path(__file__).resolve().parent
 READ_PREFIXES = ("Get", "List", "Search", "Follow", "Explain", "Check")
-SESSION_METHODS = ("OpenSession", "CloseSession", "OpenGuardianSession", "CloseGuardianSession")
-"""Opening a session twice gives two sessions and closing is idempotent: no request_id."""
+SESSION_METHODS = (
+    "OpenSession",
+    "CloseSession",
+    "OpenGuardianSession",
+    "CloseGuardianSession",
+    "SetLanguage",
+    "ChangePin",
+    "LockSession",
+    "UnlockSession",
+)
+"""Opening a session twice gives two sessions; closing, covering and a language are idempotent; a
+second change of a PIN is refused with the old one: no request_id."""
 SIGNED_METHODS = ("ReleaseKey", "RecordGrant", "SecondGrant")
 """The request_id is inside the signed request."""
 

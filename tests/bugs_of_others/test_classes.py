@@ -51,6 +51,7 @@ SERVICES = {
         "consent.v1.Consent",
         "consent.v1.Key",
         "consent.v1.Ledger",
+        "consent.v1.Portal",
         "notify.v1.Notify",
         "referral.v1.Directory",
         "referral.v1.Referral",

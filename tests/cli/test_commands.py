@@ -152,6 +152,17 @@ def test_import_refuses_and_skips(world: World, tmp_path: Path) -> None:
     assert ok(world, "agency-a", *find)["total"] > before
 
 
+def test_a_secret_place(world: World) -> None:
+    words = ["directory", "confidential", "test-svc-clinic"]
+    before = ok(world, "referral", *words, "--off")
+    assert (before["confidential"], bool(before["addresses"])) == (False, True)
+    shown = ok(world, "referral", *words, "--phone", "555-0199")
+    assert (shown["confidential"], shown["phones"], shown["addresses"]) == (True, ["555-0199"], [])
+    assert ok(world, "referral", *words, "--off") == before
+    wrong = run(world, "referral", "directory", "confidential", "test-svc-clinc")
+    assert json.loads(wrong.stderr)["error"] == "NOT_FOUND"
+
+
 def test_the_real_directory(world: World) -> None:
     package = shared_data.path("hsds-florida-legal-aid")
     report = ok(None, "", "directory", "check", str(package))

@@ -41,7 +41,7 @@ def run(*words: str) -> subprocess.CompletedProcess[str]:
 
 def test_it_shows_the_processes_and_every_step(told: tuple[str, Path]) -> None:
     text, _ = told
-    for process in ("consent", "referral", "notify", "nats-server"):
+    for process in ("consent", "referral", "notify", "portal", "nats-server"):
         line = next(row for row in text.splitlines() if row.strip().startswith(process + " "))
         assert "pid" in line
     assert "every step held" in text

@@ -22,6 +22,8 @@ from safehand.consent.v1 import (
     keys_pb2_grpc,
     ledger_pb2,
     ledger_pb2_grpc,
+    portal_pb2,
+    portal_pb2_grpc,
 )
 from safehand_consent_service.main import main
 from safehand_consent_service.policy import POLICY
@@ -51,6 +53,7 @@ SERVICES: list[tuple[ServiceDescriptor, type]] = [
     ),
     (ledger_pb2.DESCRIPTOR.services_by_name["LedgerService"], ledger_pb2_grpc.LedgerServiceStub),
     (keys_pb2.DESCRIPTOR.services_by_name["KeyService"], keys_pb2_grpc.KeyServiceStub),
+    (portal_pb2.DESCRIPTOR.services_by_name["PortalService"], portal_pb2_grpc.PortalServiceStub),
 ]
 
 

@@ -161,9 +161,9 @@ def test_the_protocol_must_cover_purpose_and_categories(world: World, her: bytes
 
 
 def test_the_protocol_must_be_live_to_the_second(world: World, her: bytes) -> None:
-    end = world.clock.wall() + 600
+    end = world.clock.wall() + 300
     world.register_protocol("clinic", "haven", not_after=end)
-    world.clock.advance(599)
+    world.clock.advance(299)
     assert world.grant(her, recipient_agency="clinic").grant.grant
     world.clock.advance(1)
     with refused(Reason.PROTOCOL_MISSING):

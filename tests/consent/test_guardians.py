@@ -11,8 +11,8 @@ from safehand.consent.v1 import consent_pb2 as pb
 from safehand.consent.v1 import guardians_pb2
 from safehand.events.v1 import events_pb2
 from safehand_consent_service.cosign import COSIGN_WITHIN_S
+from safehand_consent_service.guardian_sessions import SESSION_S
 from safehand_consent_service.guardians import GUARDIANS_EVER
-from safehand_consent_service.sessions import SESSION_S
 from safehand_consent_service.throttle import TRIES
 from safehand_consent_service.weak_stops import WINDOW_S as WEAK_WINDOW_S
 from safehand_core.reasons import Reason

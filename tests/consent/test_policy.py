@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from safehand.consent.v1 import consent_pb2, keys_pb2, ledger_pb2
+from safehand.consent.v1 import consent_pb2, keys_pb2, ledger_pb2, portal_pb2
 from safehand_consent_service.policy import POLICY
 from safehand_rpc.policy import methods_of
 
@@ -48,6 +48,24 @@ WHO = {
     "ListConfirmations": SHE,
     "DismissGuardian": SHE,
     "ListGuardians": SHE,
+    "GetHome": SHE,
+    "SetLanguage": SHE,
+    "ChangePin": SHE,
+    "LockSession": SHE,
+    "UnlockSession": SHE,
+    "ListSharing": SHE,
+    "GetSharing": SHE,
+    "StopSharing": SHE,
+    "StopEverything": SHE,
+    "UndoStop": SHE,
+    "DestroyNow": SHE,
+    "ConfirmRecorded": SHE,
+    "GetAsked": SHE,
+    "AnswerAsked": SHE,
+    "ListSeen": SHE,
+    "GetSteps": SHE,
+    "HideItem": SHE,
+    "ShowEverything": SHE,
     "OpenGuardianSession": SHE,
     "CloseGuardianSession": SHE,
     "ListCosignRequests": SHE,
@@ -84,6 +102,7 @@ def test_the_table_is_the_one_written_here() -> None:
 def test_the_table_names_exactly_the_methods() -> None:
     services = (
         consent_pb2.DESCRIPTOR.services_by_name["ConsentService"],
+        portal_pb2.DESCRIPTOR.services_by_name["PortalService"],
         ledger_pb2.DESCRIPTOR.services_by_name["LedgerService"],
         keys_pb2.DESCRIPTOR.services_by_name["KeyService"],
     )

@@ -11,7 +11,7 @@ import pytest
 from argon2 import PasswordHasher
 from safehand.consent.v1 import consent_pb2 as pb
 from safehand.consent.v1 import consent_pb2_grpc
-from safehand_consent_service.sessions import SESSION_S
+from safehand_consent_service.sessions import IDLE_S
 from safehand_consent_service.throttle import EARN_BACK_S, TRIES
 from safehand_core.errors import SafehandError
 from safehand_core.reasons import Reason
@@ -46,10 +46,10 @@ def raw_refusal(world: World, number: str, pin: str) -> tuple[Any, str, list[tup
     return call.code(), call.details(), metadata
 
 
-def test_card_and_pin_open_a_session_of_fifteen_minutes(known: World) -> None:
+def test_card_and_pin_open_a_session_of_ten_minutes(known: World) -> None:
     answer = known.portal.OpenSession(pb.OpenSessionRequest(card_number=card(1), pin=PIN))
     assert len(answer.session) == 32
-    assert answer.expires_at.seconds == known.clock.wall() + SESSION_S == known.clock.wall() + 900
+    assert answer.expires_at.seconds == known.clock.wall() + IDLE_S == known.clock.wall() + 600
 
 
 def test_a_wrong_card_and_a_wrong_pin_get_the_same_bytes(known: World) -> None:
@@ -158,9 +158,9 @@ def test_earned_tries_are_forgotten_by_the_sweep(known: World) -> None:
     assert known.rows("SELECT count(*) FROM throttle") == [(0,)]
 
 
-def test_a_session_ends_to_the_second_and_use_does_not_extend_it(known: World) -> None:
+def test_a_session_ends_to_the_second_and_these_calls_do_not_extend_it(known: World) -> None:
     session = known.sign_in(1)
-    known.clock.advance(SESSION_S - 1)
+    known.clock.advance(IDLE_S - 1)
     known.portal.ListGrants(pb.ListGrantsRequest(session=session))
     known.clock.advance(1)
     with refused(Reason.SESSION_INVALID):

@@ -207,7 +207,7 @@ def test_a_grant_can_be_stopped_and_resumed_again_with_counters_without_a_gap(
 
 def test_the_second_stop_has_a_window_of_its_own(world: World, her: bytes, grant: str) -> None:
     first = world.stop_grant(her, grant)
-    world.clock.advance(600)
+    world.clock.advance(540)
     world.resume_grant(her, grant)
     second = world.stop_grant(her, grant)
     assert second.stop_receipt.index > first.stop_receipt.index

@@ -54,8 +54,8 @@ def test_a_grant_expires_at_its_very_second_and_its_keys_go(world: World, her: b
 
 
 def test_refusal_never_waits_for_the_sweeper(world: World, her: bytes) -> None:
-    grant = world.grant(her, expires_at=world.clock.wall() + 600).grant.grant
-    world.clock.advance(600)
+    grant = world.grant(her, expires_at=world.clock.wall() + 540).grant.grant
+    world.clock.advance(540)
     with refused(Reason.CONSENT_ENDED):
         world.stop_grant(her, grant)
     with refused(Reason.CONSENT_ENDED):
@@ -66,8 +66,8 @@ def test_refusal_never_waits_for_the_sweeper(world: World, her: bytes) -> None:
 
 
 def test_at_the_last_second_she_can_still_stop(world: World, her: bytes) -> None:
-    grant = world.grant(her, expires_at=world.clock.wall() + 600).grant.grant
-    world.clock.advance(599)
+    grant = world.grant(her, expires_at=world.clock.wall() + 540).grant.grant
+    world.clock.advance(539)
     assert world.stop_grant(her, grant).grant.state == pb.GRANT_STATE_STOPPED
     world.clock.advance(1)
     with refused(Reason.CONSENT_ENDED):
@@ -115,9 +115,9 @@ def test_when_both_deadlines_are_due_the_earlier_one_counts(
 
 
 def test_destroy_now_after_the_term_ends_it_as_expired(world: World, her: bytes) -> None:
-    grant = world.grant(her, expires_at=world.clock.wall() + 600).grant.grant
+    grant = world.grant(her, expires_at=world.clock.wall() + 540).grant.grant
     world.stop_grant(her, grant)
-    world.clock.advance(600)
+    world.clock.advance(540)
     answer = world.stop_grant(her, grant, destroy_now=True)
     assert answer.grant.state == pb.GRANT_STATE_EXPIRED
     assert not answer.HasField("revoke_receipt")
@@ -128,8 +128,8 @@ def test_many_due_grants_end_in_small_batches(
     world: World, her: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for _ in range(7):
-        world.grant(her, expires_at=world.clock.wall() + 600)
-    world.clock.advance(600)
+        world.grant(her, expires_at=world.clock.wall() + 540)
+    world.clock.advance(540)
     monkeypatch.setattr(sweeper, "BATCH", 3)
     sizes: list[int] = []
     end_some = sweeper._end_some
@@ -144,7 +144,7 @@ def test_many_due_grants_end_in_small_batches(
 
 
 def test_what_is_due_is_swept_before_serving(world: World, her: bytes) -> None:
-    grant = world.grant(her, expires_at=world.clock.wall() + 600).grant.grant
+    grant = world.grant(her, expires_at=world.clock.wall() + 540).grant.grant
     world.stop()
     world.clock.advance(DAY)
     world.start()
@@ -153,8 +153,8 @@ def test_what_is_due_is_swept_before_serving(world: World, her: bytes) -> None:
 
 
 def test_the_sweeper_runs_by_itself(world: World, her: bytes) -> None:
-    grant = world.grant(her, expires_at=world.clock.wall() + 600).grant.grant
-    world.clock.advance(600)
+    grant = world.grant(her, expires_at=world.clock.wall() + 540).grant.grant
+    world.clock.advance(540)
     running = sweeper.Sweeper(world.app.context, every_s=0.02)
     running.start()
     for _ in range(500):
@@ -177,8 +177,8 @@ def test_while_the_clock_is_suspect_nothing_is_deleted(world: World, her: bytes)
 
 
 def test_what_was_due_before_the_clock_became_suspect_waits_too(world: World, her: bytes) -> None:
-    grant = world.grant(her, expires_at=world.clock.wall() + 600).grant.grant
-    world.clock.advance(600)
+    grant = world.grant(her, expires_at=world.clock.wall() + 540).grant.grant
+    world.clock.advance(540)
     world.clock.jump_wall(DAY)
     assert world.sweep() == 0
     assert world.key_rows(grant) == 3

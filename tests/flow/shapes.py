@@ -14,7 +14,7 @@ import protovalidate
 from google.protobuf.descriptor import ServiceDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
-from safehand.consent.v1 import consent_pb2, keys_pb2, ledger_pb2
+from safehand.consent.v1 import consent_pb2, keys_pb2, ledger_pb2, portal_pb2
 from safehand.notify.v1 import notify_pb2
 from safehand.referral.v1 import directory_pb2, referral_pb2
 from safehand_consent_service.policy import POLICY as CONSENT
@@ -28,6 +28,7 @@ SERVED: Final[Mapping[str, tuple[ServiceDescriptor, ...]]] = {
         consent_pb2.DESCRIPTOR.services_by_name["ConsentService"],
         ledger_pb2.DESCRIPTOR.services_by_name["LedgerService"],
         keys_pb2.DESCRIPTOR.services_by_name["KeyService"],
+        portal_pb2.DESCRIPTOR.services_by_name["PortalService"],
     ),
     "referral": (
         referral_pb2.DESCRIPTOR.services_by_name["ReferralService"],
@@ -95,6 +96,11 @@ SAMPLES: Final[Mapping[str, Any]] = {
     "card_number": "000000000001",  # a wrong check digit
     "pin": "000000",
     "session": bytes(32),
+    "new_pin": "000001",
+    "network": b"",
+    "number": "0000000000",
+    "organisation": "",
+    "sharing": "",
     "grant": "0" * 32,
     "ask": "0" * 32,
     "days": 30,
@@ -124,6 +130,9 @@ SAMPLES: Final[Mapping[str, Any]] = {
     "outer_wrap": bytes(1196),
     "record": b"{}",
     "token": "a.b.c",
+    "ticket": "a.b.c",
+    "confidential": True,
+    "phone": "555-0101",
     "ciphertext": b"x",
     "outcome": "received_service",
     "second": b"{}",
@@ -173,6 +182,10 @@ FREE: Final = {
     "erase_by",
     "later_at",
     "receipt",
+    "shared_device",
+    "confidential",
+    "since_last",
+    "refused_only",
 }
 """Fields without a rule of shape: switches, times, and the receipt, which its proof decides."""
 

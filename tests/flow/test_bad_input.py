@@ -51,6 +51,7 @@ SUCCEEDS: Final = {
     "ConfirmClock",
     "CloseSession",
     "CloseGuardianSession",
+    "LockSession",
     "GetCheckpoint",
     "GetConsistencyProof",
 }
@@ -164,7 +165,8 @@ def refusal(error: Any) -> Refusal:
 def counts(world: World) -> dict[str, int]:
     """Rows of every table of every service, the ledger's among them.
 
-    Two tables are there to count refusals: tries with a card, and refused looks.
+    Three tables are there to say who came, refused or not: tries with a card, refused looks, and
+    when an agency was last heard of.
     """
     found = {}
     for service in SERVICES:
@@ -174,7 +176,8 @@ def counts(world: World) -> dict[str, int]:
                 f"SELECT '{service}.{name}', count(*) FROM \"{name}\"" for name in store.tables()
             )
         found.update(dict(store.rows(_COUNTING[service])))
-    del found["consent.refused_look"], found["consent.throttle"]
+    for name in ("refused_look", "throttle", "agency_heard"):
+        del found[f"consent.{name}"]
     return found
 
 

@@ -15,6 +15,7 @@ SERVED = {
         "safehand.consent.v1.ConsentService",
         "safehand.consent.v1.LedgerService",
         "safehand.consent.v1.KeyService",
+        "safehand.consent.v1.PortalService",
     },
     "referral": {"safehand.referral.v1.ReferralService", "safehand.referral.v1.DirectoryService"},
     "notify": {"safehand.notify.v1.NotifyService"},

@@ -19,6 +19,7 @@ from safehand_formats import (
     sealing,
     sharing_protocol,
     signing,
+    steps_ticket,
     succession,
     token,
     wraps,
@@ -192,6 +193,18 @@ def _token(i: Inputs) -> Any:
     }
 
 
+def _steps_ticket(i: Inputs) -> Any:
+    referrals = steps_ticket.verify(
+        i["ticket"],
+        {kid: raw(public) for kid, public in i["keys"].items()},
+        issuer=i["issuer"],
+        audience=i["audience"],
+        certificate_sha256=token.certificate_thumbprint(raw(i["peer_cert"])),
+        now=i["now"],
+    )
+    return {"referrals": list(referrals)}
+
+
 DECODERS: dict[str, Callable[[Inputs], Any]] = {
     "signature": _signature,
     "leaf": _leaf,
@@ -215,4 +228,5 @@ DECODERS: dict[str, Callable[[Inputs], Any]] = {
     "resume": _resume,
     "succession": _succession,
     "token": _token,
+    "steps-ticket": _steps_ticket,
 }

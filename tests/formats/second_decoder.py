@@ -775,15 +775,14 @@ def succession_case(i: dict[str, Any]) -> Any:
 # --- section 7: the consent token -------------------------------------------------------------
 
 
-def token_case(i: dict[str, Any]) -> Any:
-    """The claims, for a verifier that holds ``keys``, ``issuer``, ``audience``, ``now`` …"""
-    token = i["token"]
+def signed_claims(token: str, known: dict[str, str], typ: str, names: str) -> Any:
+    """The claims of a compact JWS of one type under a key that is known."""
     need(len(token) <= 8192 and token.count(".") == 2, "compact")
     head, body, tail = token.split(".")
     header = keys(cj(b64url(head), 8192), "alg kid typ")
-    need(header["alg"] == "Ed25519" and header["typ"] == "consent+jwt", "header")
-    need(isinstance(header["kid"], str) and header["kid"] in i["keys"], "kid")
-    public = bytes.fromhex(i["keys"][header["kid"]])
+    need(header["alg"] == "Ed25519" and header["typ"] == typ, "header")
+    need(isinstance(header["kid"], str) and header["kid"] in known, "kid")
+    public = bytes.fromhex(known[header["kid"]])
     need(h(b"safehand/v1/token-key\x00" + public)[:4].hex() == header["kid"], "kid")
     signature = b64url(tail)
     need(len(signature) == 64, "signature")
@@ -791,20 +790,32 @@ def token_case(i: dict[str, Any]) -> Any:
         Ed25519PublicKey.from_public_bytes(public).verify(signature, f"{head}.{body}".encode())
     except InvalidSignature as error:
         raise Refused("signature") from error
-    claims = keys(
-        cj(b64url(body), 8192),
-        "iss aud iat nbf exp jti cnf authorization_details mfd owd led rvt",
-    )
+    return keys(cj(b64url(body), 8192), names)
+
+
+def check_for_whom(claims: Any, i: dict[str, Any]) -> None:
+    """Names, ``jti`` and certificate: the same for tokens and tickets."""
     for name in ("iss", "aud"):
         text(claims[name], r"[!-~]{1,200}")
     need(claims["iss"] == i["issuer"] and claims["aud"] == i["audience"], "iss or aud")
+    text(claims["jti"], RANDOM_ID)
+    thumbprint = b64url32(keys(claims["cnf"], "x5t#S256")["x5t#S256"])
+    need(thumbprint == h(bytes.fromhex(i["peer_cert"])), "cnf")
+
+
+def token_case(i: dict[str, Any]) -> Any:
+    """The claims, for a verifier that holds ``keys``, ``issuer``, ``audience``, ``now`` …"""
+    claims = signed_claims(
+        i["token"],
+        i["keys"],
+        "consent+jwt",
+        "iss aud iat nbf exp jti cnf authorization_details mfd owd led rvt",
+    )
+    check_for_whom(claims, i)
     for name in ("iat", "nbf", "exp"):
         integer(claims[name])
     need(claims["iat"] <= claims["nbf"] < claims["exp"] <= claims["iat"] + 300, "times")
     need(claims["nbf"] <= i["now"] < claims["exp"], "now")
-    text(claims["jti"], RANDOM_ID)
-    thumbprint = b64url32(keys(claims["cnf"], "x5t#S256")["x5t#S256"])
-    need(thumbprint == h(bytes.fromhex(i["peer_cert"])), "cnf")
     details = claims["authorization_details"]
     need(isinstance(details, list) and len(details) == 1, "details")
     detail = keys(details[0], "type recipient purpose categories")
@@ -826,6 +837,26 @@ def token_case(i: dict[str, Any]) -> Any:
     parts = sorted(part["label"]["category"] for part in value["parts"])
     need(detail["categories"] == parts, "categories")
     return {"jti": claims["jti"], "index": led["idx"], "categories": detail["categories"]}
+
+
+# --- section 8: the steps ticket --------------------------------------------------------------
+
+
+def steps_ticket_case(i: dict[str, Any]) -> Any:
+    """The referrals that it is for, in its order."""
+    names = "iss aud iat exp jti cnf referrals"
+    claims = signed_claims(i["ticket"], i["keys"], "steps+jwt", names)
+    check_for_whom(claims, i)
+    for name in ("iat", "exp"):
+        integer(claims[name])
+    need(claims["iat"] < claims["exp"] <= claims["iat"] + 60, "times")
+    need(claims["iat"] <= i["now"] < claims["exp"], "now")
+    referrals = claims["referrals"]
+    need(isinstance(referrals, list) and 1 <= len(referrals) <= 100, "referrals")
+    for referral in referrals:
+        text(referral, RANDOM_ID)
+    need(len(set(referrals)) == len(referrals), "referrals")
+    return {"referrals": referrals}
 
 
 DECODERS: dict[str, Callable[[dict[str, Any]], Any]] = {
@@ -851,4 +882,5 @@ DECODERS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "resume": resume_case,
     "succession": succession_case,
     "token": token_case,
+    "steps-ticket": steps_ticket_case,
 }

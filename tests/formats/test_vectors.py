@@ -98,6 +98,7 @@ FIELDS_OF = {
         "authorization_details.0.purpose", "authorization_details.0.categories", "mfd", "owd",
         "led.org", "led.idx", "led.lh", "rvt",
     ],
+    "steps-ticket": ["iss", "aud", "iat", "exp", "jti", "cnf", "referrals"],
 }  # fmt: skip
 
 

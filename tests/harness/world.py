@@ -159,20 +159,24 @@ class World:
 def running(
     root: Path,
     *,
+    portal: bool = False,
     extra_environment: Mapping[str, Mapping[str, str]] | None = None,
     say: Callable[[str], None] = lambda _: None,
     make_stores: Callable[[Sandbox], dict[str, Database]] = databases.of_sandbox,
 ) -> Iterator[World]:
-    """A seeded world under ``root``; everything ends with the block."""
+    """A seeded world under ``root``; everything ends with the block.
+
+    ``portal``: with her pages, which most tests do not need.
+    """
     sandbox = Sandbox(root)
     environment = {
         process: {failpoints.ENVIRONMENT: f"@{_failpoint_file(sandbox, process)}"}
         for process in PROCESSES
     }
     for process, values in (extra_environment or {}).items():
-        environment[process].update(values)
+        environment.setdefault(process, {}).update(values)
     stores = make_stores(sandbox)
-    system = System(sandbox, profile="test", extra_environment=environment, say=say)
+    system = System(sandbox, profile="test", portal=portal, extra_environment=environment, say=say)
     try:
         system.start()
         seed.load(sandbox, say=say)

@@ -52,6 +52,38 @@ def test_addresses(
     assert quirks.address(line, city, postal, state)[:2] == expected
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2026-05-04", "2026-05-04"),
+        ("2026-05-04T10:00:00Z", "2026-05-04"),
+        ("2026-05-04 10:00", "2026-05-04"),
+        ("2024-02-29", "2024-02-29"),
+        ("2026-02-29", ""),
+        ("2026-13-01", ""),
+        ("04/05/2026", ""),
+        ("2026-05", ""),
+        ("2026-05-040", ""),
+        ("٢٠٢٦-٠٥-٠٤", ""),
+        ("last spring", ""),
+        ("", ""),
+    ],
+)
+def test_a_day(text: str, expected: str) -> None:
+    assert quirks.day(text) == expected
+
+
+def test_a_date_that_is_none_is_noticed_and_left_empty() -> None:
+    files = packages.files("sample")
+    files["services.csv"] = files["services.csv"].replace(b"2026-10-05", b"last spring")
+    result = read_files(files)
+    assert result.report.ok
+    assert NoticeCode.DATE_UNCLEAR in {notice.code for notice in result.report.notices}
+    checked = {service.id: service.last_checked for service in result.package.services}
+    assert checked["test-svc-refuge"] == checked["test-svc-rent"] == ""
+    assert checked["test-svc-clinic"] == "2026-11-02"
+
+
 def test_situations_are_tidied_and_each_kept_once() -> None:
     text = " Refugee;Asylee ;; Victim of  Trafficking\n(18 and over); Refugee "
     assert quirks.situations(text) == ("Refugee", "Asylee", "Victim of Trafficking (18 and over)")

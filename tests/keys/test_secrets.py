@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import safehand_consent_service
 import safehand_notify_service
+import safehand_portal_service
 import safehand_referral_service
 from pydantic import SecretBytes, SecretStr
 from safehand_cli.sandbox import SERVICES, Sandbox
@@ -20,10 +21,12 @@ from safehand_core.errors import SafehandError
 from safehand_core.reasons import Reason
 from safehand_core.settings import ServiceSettings
 from safehand_notify_service.settings import NotifySettings
+from safehand_portal_service.settings import PortalSettings
 from safehand_referral_service.settings import ReferralSettings
 from safehand_store.location import locate
 
-KNOWN: set[type[ServiceSettings]] = {ConsentSettings, ReferralSettings, NotifySettings}
+STORING: set[type[ServiceSettings]] = {ConsentSettings, ReferralSettings, NotifySettings}
+KNOWN = STORING | {PortalSettings}
 PLAIN = {"str", "int", "float", "bool", "Path"}
 """What a setting may be made of; text is looked at below."""
 SPEAKS_OF_A_SECRET = re.compile(
@@ -43,6 +46,14 @@ TEXT = {
     "referral_address": "an address",
     "database_url": "an address; a password in it is refused",
     "database_app_role": "a public name",
+    "hosts": "public names",
+    "proxies": "addresses",
+    "name": "stands on every page",
+    "exit_url": "an address that anybody may ask for",
+    "phone": "stands on every page",
+    "hours": "stands on every page",
+    "emergency": "stands on every page",
+    "zone": "a public name",
 }
 """Every setting that takes text, and why that text is no secret. A new one needs a line here."""
 
@@ -53,6 +64,7 @@ def settings_classes() -> Iterator[type[ServiceSettings]]:
         safehand_consent_service,
         safehand_referral_service,
         safehand_notify_service,
+        safehand_portal_service,
     ):
         for module in pkgutil.iter_modules(package.__path__):
             if module.name == "__main__" or module.ispkg:
@@ -94,7 +106,7 @@ def test_a_database_url_with_a_password_is_refused(url: str) -> None:
     with pytest.raises(SafehandError) as refused:
         locate(url)
     assert refused.value.reason is Reason.CONFIG_INVALID
-    for settings in KNOWN:
+    for settings in STORING:
         assert "database_password_file" in settings.model_fields
 
 

@@ -33,15 +33,16 @@ HER: Final[tuple[Guard, ...]] = (
         _SRC + "sessions.py",
         '    session_table.c.expires_at > bindparam("now"),\n',
         '    session_table.c.expires_at > bindparam("now") - 86400,\n',
-        _T_SESSIONS + "test_a_session_ends_to_the_second_and_use_does_not_extend_it",
+        _T_SESSIONS + "test_a_session_ends_to_the_second_and_these_calls_do_not_extend_it",
     ),
     guard(
         "pin",
         "a card without its PIN signs nobody in",
-        _SRC + "sessions.py",
-        "        if not self._cards.pin_matches(row.pin_hash if row else None, pin)"
-        " or row is None:\n",
-        "        if row is None:\n",
+        _SRC + "pins.py",
+        "            raise found\n"
+        "        if not self._cards.pin_matches(found.pin_hash if found else None, pin)"
+        " or found is None:\n",
+        "            raise found\n        if found is None:\n",
         _T_SESSIONS + "test_a_wrong_card_and_a_wrong_pin_get_the_same_bytes",
     ),
     guard(
@@ -73,8 +74,8 @@ HER: Final[tuple[Guard, ...]] = (
         "throttle",
         "a PIN cannot be guessed by trying",
         _SRC + "throttle.py",
-        "    if tries >= TRIES:\n",
-        "    if False:\n",
+        "    left = TRIES - tries\n",
+        "    left = TRIES\n",
         _T_SESSIONS + "test_five_tries_then_one_more_every_three_minutes",
     ),
     guard(

@@ -78,7 +78,7 @@ TOKEN: Final[tuple[Guard, ...]] = (
         "token-type",
         "a signed document of another type is no token",
         _TOKEN,
-        '        fields.one_of(obj["typ"], (TYPE,), "typ")\n',
+        '        fields.one_of(obj["typ"], (typ,), "typ")\n',
         "",
         _T_TOKEN + "test_another_type",
     ),

@@ -12,6 +12,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 
 import grpc
 import pytest
@@ -22,6 +23,7 @@ from safehand.referral.v1 import directory_pb2, referral_pb2
 from safehand_bus import provision, topology
 from safehand_bus.connection import Connection, Counters, connect
 from safehand_bus.link import BusTls
+from safehand_cli.sample_person import settle
 from safehand_cli.sandbox import SERVICES, Sandbox
 from safehand_client import Fetched, SurvivorClient
 from safehand_core import ids
@@ -30,11 +32,13 @@ from safehand_core.errors import SafehandError
 from safehand_core.words import CATEGORIES
 from safehand_formats import signing
 from safehand_formats.release_request import CONTEXT as RELEASE_CONTEXT
+from safehand_portal_service import seat
 from safehand_rpc.ca import service_dns_name
 from safehand_rpc.tls import channel_credentials, read_material
 
 from tests.harness import database, databases
 from tests.harness.database import Database, chosen
+from tests.harness.portal import NUMBER, Answer, Outside, Portal, Seated, asked_for, bodies
 from tests.harness.postgres import Cluster
 from tests.harness.world import Person, World, eventually, running
 from tests.privacy.scanner import Scanner, disguises, files
@@ -61,7 +65,8 @@ CANARIES: Final = {
     "worker's name": "Social Worker Hoopoe Canaby",
     "exception text": "Traceback Bitterncanary",
 }
-"""Fictional. With her card number and her PIN, which a run makes, they are twenty."""
+"""Fictional. With her card number, the PIN that came with it and the PIN that she chose, which a
+run makes, they are twenty-one."""
 
 FORM: Final = IntakeForm(
     need_code="legal",
@@ -86,6 +91,16 @@ WORKER: Final = "worker-canary-77"
 """An opaque reference, as it should be: she sees it, and the ledger's bodies hold it."""
 
 
+WITH_CONTENT: Final = {
+    "/list/{n}",
+    "/list/{n}/stopped",
+    "/list/new/{n}",
+    "/seen/for/{n}",
+    "/steps/{n}",
+}
+"""Pages that only somebody has who shares, or shared, something."""
+
+
 @dataclass
 class Flown:
     """What was left behind by a full run with every canary in it."""
@@ -99,10 +114,17 @@ class Flown:
     opened: list[IntakeForm] = field(default_factory=list)
     pages: list[str] = field(default_factory=list)
     """Every metrics page, read before, in the midst and after."""
+    chosen: str = ""
+    """The PIN that she chose at the portal."""
+    hers: dict[str, str] = field(default_factory=dict)
+    """Her own pages at the portal, by path."""
+    another: dict[str, str] = field(default_factory=dict)
+    """The pages of somebody else, who came at the same time."""
 
     @property
     def strings(self) -> dict[str, str]:
-        return {**CANARIES, "card": self.person.card, "pin": self.person.pin}
+        numbers = {"card": self.person.card, "pin": self.person.pin, "own pin": self.chosen}
+        return {**CANARIES, **{name: text for name, text in numbers.items() if text}}
 
     @property
     def scanner(self) -> Scanner:
@@ -140,7 +162,12 @@ def world(
     def stores(sandbox: Sandbox) -> dict[str, Database]:
         return databases.of_sandbox(sandbox, cluster)
 
-    with running(root, extra_environment=tracing(collector.endpoint), make_stores=stores) as found:
+    with running(
+        root,
+        portal=True,
+        extra_environment=tracing(collector.endpoint),
+        make_stores=stores,
+    ) as found:
         yield found
 
 
@@ -181,6 +208,7 @@ def flown(world: World) -> Flown:
         lambda: any(d.event.resource == f"grants/{grant}" for d in deliveries(world)),
         "the end of the grant reached agency B",
     )
+    plant_at_the_portal(found)
     found.pages.append(every_text(world))
     return found
 
@@ -370,6 +398,99 @@ def keep_refusal(
         raise AssertionError(f"{path} took a request that nobody may take: {answer!r}")
 
 
+def plant_at_the_portal(flown: Flown) -> None:
+    """In addresses, headers and forms, signed in and not; then two people read all their pages."""
+    world, person = flown.world, flown.person
+    portal = Portal(world, world.system.portal_url, Outside(""))
+    other = portal.sharing()
+    for text in flown.strings.values():
+        word, headers = quote(text), with_headers(text)
+        for path in (f"/{word}", f"/list/{word}", f"/in?card={word}&l={word}", f"/x?{word}"):
+            flown.answers.append(asked_for(portal, path, headers=headers).body)
+        fields = {"card": text, "pin": text, "need": text, "words": text, "area": text, text: text}
+        for path in ("/in", f"/{word}", "/list/stop", "/in/pin", "/lang"):
+            # Not the search: it shows her what she typed herself.
+            keep_answer(flown, asked_for(portal, path, form=fields, headers=headers))
+        asked_for(portal, "/find", form=fields, headers=headers)
+    seated = settle(world.party("her"), person.card, person.pin, SystemEntropy())
+    flown.chosen = seated.pin
+    hers = Seated(person, seated.session)
+    plant_signed_in(flown, portal, hers)
+    flown.hers, flown.another = bodies(portal, hers), bodies(portal, other)
+    for path in flown.hers:
+        # Her addresses mean nothing to somebody else, and nothing to nobody.
+        if NUMBER.search(path):
+            flown.another[path] = asked_for(portal, path, other).text
+            flown.another[f"nobody {path}"] = asked_for(portal, path).text
+
+
+def plant_signed_in(flown: Flown, portal: Portal, hers: Seated) -> None:
+    """In every field that a form of hers has; each reaches consent, or is refused before."""
+    flown.world.agency_a.ask_consent(
+        subject_ref=flown.person.subject_ref,
+        worker_ref=WORKER,
+        releasing="agency-a",
+        recipient="agency-b",
+        purpose="housing",
+        categories=("HEALTH",),
+        days=30,
+    )
+    page = asked_for(portal, "/list", hers).text
+    (question,) = set(re.findall(r"/list/new/\d{10}", page))
+    number = re.findall(r'"(/list/\d{10})/stopped"', page)[0]
+    alone = {"c": seat.token(hers.session), "step": "moment", "present": "alone"}
+    page = asked_for(portal, question, hers, form=alone).text
+    notice = re.findall(r'name="notice" value="(\w+)"', page)[0]
+    for text in flown.strings.values():
+        word, headers = quote(text), with_headers(text)
+        for path in (f"/{word}", f"/list/{word}", f"/seen/by/{word}", f"/list?to={word}"):
+            keep_answer(flown, asked_for(portal, path, hers, headers=headers))
+        form = dict.fromkeys(("do", "l", "new", "page", "pin", "reply", "request_id", "to"), text)
+        form |= {"c": seat.token(hers.session), text: text}
+        statuses = {}
+        for path in (
+            "/seen",
+            "/list/stop",
+            "/list/all",
+            "/in/pin",
+            "/in/seat",
+            "/lang",
+            *(f"{number}/{press}" for press in ("stop", "undo", "end", "right", "hide")),
+            f"{question}/hide",
+        ):
+            answer = asked_for(portal, path, hers, form=form, headers=headers)
+            statuses[path] = answer.status
+            keep_answer(flown, answer)
+        # Her session was taken: it is consent that knows no such page, and no such press.
+        assert (statuses["/seen"], statuses["/list/stop"]) == (400, 400)
+        for path in (f"{number}/undo", "/list/all"):
+            # With an id that is one: here the PIN itself is looked at.
+            form["request_id"] = new_id()
+            keep_answer(flown, asked_for(portal, path, hers, form=form, headers=headers))
+        form |= dict.fromkeys(("check", "days", "decision", "end", "kind", "q_who"), text)
+        form |= {"go": "on", "notice": notice, "present": "alone"}
+        for step in ("what", "choose", "check", text):
+            # Not kept: of her own question she is shown what she typed herself.
+            form["step"] = step
+            assert asked_for(portal, question, hers, form=form, headers=headers).status == 200
+
+
+def with_headers(text: str) -> dict[str, str]:
+    """``text`` wherever a browser's request has a place for it."""
+    word, ascii_text = quote(text), text.encode("ascii", "ignore").decode()
+    return {
+        "User-Agent": ascii_text,
+        "Referer": f"http://localhost/{word}",
+        "X-Forwarded-For": ascii_text,
+        "Accept-Language": ascii_text,
+        "Cookie": f"__Host-s={word}; {word}={word}",
+    }
+
+
+def keep_answer(flown: Flown, answer: Answer) -> None:
+    flown.answers += [answer.body, repr(answer.headers).encode()]
+
+
 # --- looking -------------------------------------------------------------------------------------
 
 
@@ -378,8 +499,8 @@ def places(flown: Flown, cluster: Cluster | None) -> list[Path]:
     return [flown.world.sandbox.root, *([] if cluster is None else [cluster.folder])]
 
 
-def test_there_are_twenty_and_they_were_opened_by_whom_she_chose(flown: Flown) -> None:
-    assert len(flown.strings) == 20
+def test_there_are_twenty_one_and_they_were_opened_by_whom_she_chose(flown: Flown) -> None:
+    assert len(flown.strings) == 21
     together = "\n".join(str(form) for form in flown.opened)
     for name in ("full name", "contact", "location", "health", "child", "safety plan"):
         assert CANARIES[name] in together
@@ -400,7 +521,7 @@ def test_nothing_of_hers_is_in_any_file_or_file_name(flown: Flown, cluster: Clus
         if cluster is None
         else ("server.log", "pg_wal", "pg_control")
     )
-    for expected in (*stored, "consent.log"):
+    for expected in (*stored, "consent.log", "portal.log", "portal-api.metrics"):
         assert expected in names, "the scan must have seen the files that matter"
     assert any(name.endswith(".sealed") for name in names)
     assert any(name.endswith(".blk") for name in names)
@@ -419,6 +540,32 @@ def test_nothing_of_hers_is_on_a_metrics_page(flown: Flown) -> None:
         assert scanner.hits(text.encode()) == []
         for value in (flown.grant, flown.referral, flown.person.subject_ref, "agency-", WORKER):
             assert value not in text
+
+
+def test_her_own_pages_name_agencies_and_nothing_of_hers(flown: Flown) -> None:
+    """Whoever looks over her shoulder reads no name, number, place or word of her own."""
+    together = "".join(flown.hers.values())
+    assert "Lantern Law Centre (TEST)" in together
+    assert {"/home", "/list", "/steps", "/seen"} <= set(flown.hers)
+    for value in (flown.grant, flown.referral, flown.person.subject_ref):
+        assert value not in together
+    scanner = flown.scanner
+    for path, text in flown.hers.items():
+        assert scanner.hits(text.encode()) == [], path
+
+
+def test_nothing_of_hers_is_on_a_page_of_somebody_else(flown: Flown) -> None:
+    scanner = flown.scanner
+    her_numbers = {number for text in flown.hers.values() for number in NUMBER.findall(text)}
+    assert her_numbers
+    # She shares something herself: each of her pages has something on it.
+    shapes = {NUMBER.sub("{n}", path) for path in flown.another if path not in flown.hers}
+    assert shapes >= WITH_CONTENT
+    for path, text in flown.another.items():
+        assert scanner.hits(text.encode()) == [], path
+        for value in (flown.grant, flown.referral, flown.person.subject_ref, WORKER):
+            assert value not in text, path
+        assert not her_numbers & set(NUMBER.findall(text)), path
 
 
 def test_nothing_of_hers_is_in_a_span(flown: Flown, collector: Collector) -> None:

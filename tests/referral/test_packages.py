@@ -34,6 +34,16 @@ def test_a_service_is_shown_with_the_agency_that_receives_for_it(world: World) -
     assert (foreign.agency, list(foreign.categories)) == ("", ["CARD"])
 
 
+def test_the_day_of_the_last_check_is_told_where_a_package_says_it(empty: World) -> None:
+    lines = PACKAGE["services.csv"].splitlines()
+    days = [b"assured_date", b"2026-05-04", b"", b""]
+    checked = b"".join(b"%b,%b\n" % pair for pair in zip(lines, days, strict=True))
+    empty.import_package("sample", {**PACKAGE, "services.csv": checked})
+    empty.register(empty.a, [])
+    told = {entry.service: entry.last_checked for entry in search(empty).services}
+    assert told == {SERVICE: "2026-05-04", OTHER_SERVICE: "", FOREIGN_SERVICE: ""}
+
+
 def test_an_unknown_service_is_not_found(world: World, refuses: Refusal) -> None:
     with refuses(Reason.NOT_FOUND):
         world.a.directory.GetService(pb.GetServiceRequest(service="nowhere"))

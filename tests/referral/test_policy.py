@@ -39,6 +39,7 @@ WHO = {
     "AnswerReferral": {"agency"},
     "CompleteReferral": {"agency"},
     "AskReseal": {"agency"},
+    "ListSteps": {"service:portal"},
     "ListEvents": {"service:notify"},
     "ReplayEvents": {"operator:referral"},
     "ListDeadLetters": {"operator:referral"},
@@ -56,6 +57,7 @@ WHO = {
     "SearchServices": {"agency", "service:portal", "operator:referral"},
     "GetService": {"agency", "service:portal", "operator:referral"},
     "SetServiceNeeds": {"operator:referral"},
+    "SetConfidential": {"operator:referral"},
 }
 
 

@@ -47,7 +47,7 @@ def test_a_service_is_seen_with_its_own_role(harness: Harness, parties: Any) -> 
         [uri("spiffe://safehand.example/agency/Harbour")],
         [uri("spiffe://safehand.example/agency/")],
         [uri("spiffe://safehand.example/service/unheard-of")],
-        [uri("spiffe://safehand.example/operator/portal")],
+        [uri("spiffe://safehand.example/operator/console")],
         [uri("spiffe://safehand.example/admin/root")],
         [x509.RFC822Name("spiffe@safehand.example")],
         [x509.DNSName(HARBOUR)],

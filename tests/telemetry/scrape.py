@@ -17,6 +17,7 @@ PROCESSES: Final = {
     "referral": ("referral", "api"),
     "referral-worker": ("referral", "worker"),
     "notify": ("notify", "api"),
+    "portal": ("portal", "api"),
 }
 """Supervised process → the service, and what it is of it."""
 
@@ -48,8 +49,9 @@ def text(world: World, process: str) -> str:
 
 
 def every_text(world: World) -> str:
-    """The pages of all processes."""
-    return "".join(text(world, process) for process in PROCESSES)
+    """The pages of all processes that run."""
+    names = world.system.supervisor.names()
+    return "".join(text(world, process) for process in PROCESSES if process in names)
 
 
 def series(world: World, process: str) -> Iterator[tuple[str, Mapping[str, str], float]]:

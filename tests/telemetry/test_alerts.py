@@ -77,6 +77,7 @@ BEHIND: Final = of("safehand_follow_behind_seconds", "referral")
 SIZE: Final = of("safehand_ledger_size", "consent")
 LAG: Final = of("safehand_ledger_anchor_lag_entries", "consent")
 REFUSED: Final = f'safehand_rpc_total{{job="consent",method="{STOP}",role="service",status='
+PAGES: Final = 'safehand_pages_total{job="portal",page="list",answer="failed"}'
 NOTIFY, CONSENT, REFERRAL = {"job": "notify"}, {"job": "consent"}, {"job": "referral"}
 
 FIRING: Final = [
@@ -150,6 +151,7 @@ FIRING: Final = [
         [{}],
         "4m",
     ),
+    Case("PagesFail", {PAGES: "0+1x400"}, "3m", [{}], "1m"),
     Case(
         "TurnedAway",
         {of("safehand_rpc_turned_away_total", "referral"): "0+30x400"},

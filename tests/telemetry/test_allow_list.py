@@ -130,6 +130,8 @@ def test_a_listed_attribute_takes_only_its_own_values(
         "publish agency-a",
         "publish safehand.v1.consent.ended now",
         "delete safehand.v1.consent.ended",
+        "page Zoraquiel",
+        "page x",
         "sql delete",
     ],
 )
@@ -142,7 +144,8 @@ def test_a_span_of_another_name_does_not_leave(
 
 
 @pytest.mark.parametrize(
-    "name", [METHOD, "sql read", "ledger append", "publish safehand.v1.consent.ended"]
+    "name",
+    [METHOD, "sql read", "ledger append", "publish safehand.v1.consent.ended", "page list"],
 )
 def test_a_span_of_ours_leaves(kept: tuple[Kept, TracerProvider], name: str) -> None:
     found, provider = kept

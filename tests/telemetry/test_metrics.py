@@ -13,7 +13,7 @@ from safehand_core.reasons import TABLE, Reason
 from safehand_notify_service.policy import POLICY as NOTIFY
 from safehand_referral_service.policy import POLICY as REFERRAL
 from safehand_rpc.policy import EXEMPT
-from safehand_telemetry import names
+from safehand_telemetry import metrics, names
 
 from tests.cli.test_commands import run
 from tests.harness.world import World, running
@@ -28,7 +28,7 @@ WAITING = "safehand_stops_unacknowledged"
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """A system of its own: every stop in it is one of these tests'."""
-    with running(tmp_path_factory.mktemp("watched") / "sandbox") as world:
+    with running(tmp_path_factory.mktemp("watched") / "sandbox", portal=True) as world:
         yield world
 
 
@@ -185,6 +185,8 @@ def test_every_label_value_is_from_a_closed_list(watched: World) -> None:
         "source": {"consent", "referral"}.__contains__,
         "what": re.compile(r"[a-z_]{1,30}").fullmatch,
         "outcome": {"sent", "failed", "dropped", "refused"}.__contains__,
+        "page": names.PAGES.__contains__,
+        "answer": metrics.ANSWERS.__contains__,
         "le": re.compile(r"[0-9.]+|\+Inf").fullmatch,
     }
     seen = set()

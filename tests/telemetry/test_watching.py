@@ -108,17 +108,29 @@ def test_a_page_comes_also_where_its_number_is_missing() -> None:
     assert watched <= missed
 
 
-STOPPING = ("StopGrant", "StopForHer", "StopAsRepresentative", "NarrowGrant", "ConfirmGrant")
+STOPPING = {
+    "ConsentService": (
+        "StopGrant",
+        "StopForHer",
+        "StopAsRepresentative",
+        "NarrowGrant",
+        "ConfirmGrant",
+    ),
+    "PortalService": ("StopSharing", "StopEverything", "DestroyNow", "ConfirmRecorded"),
+}
 
 
 def test_every_way_to_stop_is_watched_from_its_first_failure(pages: str) -> None:
     rules = {rule["alert"]: rule["expr"] for rule in read_alerts(ALERTS.read_text("utf-8"))}
-    for method in STOPPING:
-        path = f"/safehand.consent.v1.ConsentService/{method}"
+    for path in (
+        f"/safehand.consent.v1.{service}/{method}"
+        for service, methods in STOPPING.items()
+        for method in methods
+    ):
         for alert in ("StopFails", "StopsAreSlow"):
             found = re.search(r'method=~"([^"]+)"', rules[alert])
             assert found is not None
-            assert re.fullmatch(found[1], path), (alert, method)
+            assert re.fullmatch(found[1], path), (alert, path)
         statuses = re.search(r'status=~"([^"]+)"', rules["StopFails"])
         assert statuses is not None
         for status in statuses[1].split("|"):
@@ -126,7 +138,7 @@ def test_every_way_to_stop_is_watched_from_its_first_failure(pages: str) -> None
             assert re.search(
                 rf'safehand_rpc_total{{method="{re.escape(path)}",role="\w+",status="{status}"}}',
                 pages,
-            ), (method, status)
+            ), (path, status)
 
 
 def test_a_line_that_is_not_plain_is_noticed() -> None:

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.vectors import agency_words, ledger, messages, sealed, tokens
+from tests.vectors import agency_words, ledger, messages, sealed, tickets, tokens
 from tests.vectors.shapes import Vectors
 
 HERE = Path(__file__).parent
@@ -39,6 +39,7 @@ BUILDERS: tuple[Callable[[], Vectors], ...] = (
     agency_words.resumes,
     agency_words.successions,
     tokens.vectors,
+    tickets.vectors,
 )
 
 

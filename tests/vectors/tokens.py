@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed448 import Ed448PrivateKey
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from safehand_core import canonical
 from safehand_core.entropy import SeededEntropy
-from safehand_formats import fields, signing, token, wraps
+from safehand_formats import fields, signing, steps_ticket, token, wraps
 from safehand_formats import manifest as manifests
 
 from tests.vectors import parties as p
@@ -114,6 +114,17 @@ def vectors() -> Vectors:
     v.refused("before its first second", INVALID, now=p.NOW - 1)
     v.refused("at its end", EXPIRED, now=p.NOW + 300)
     v.refused("one second after its end", EXPIRED, now=p.NOW + 301)
+    ticket = steps_ticket.mint(
+        p.TOKEN_KEY,
+        KID,
+        issuer=ISSUER,
+        audience=AUDIENCE,
+        certificate_sha256=good.certificate,
+        referrals=[p.random_id("a step")],
+        now=p.NOW,
+        jti=good.jti,
+    )
+    v.refused("a steps ticket", INVALID, token=ticket)
     _surroundings(v)
     _claims(v)
     _header(v)

@@ -130,3 +130,45 @@ def needs(
         service, each_of(category, CATEGORIES, "--category")
     )
     emit({"service": service, "categories": found}, ", ".join(found))
+
+
+@app.command()
+@command
+def confidential(
+    service: Annotated[str, typer.Argument(help="The service's id.")],
+    off: Annotated[bool, typer.Option("--off", help="Its places are no secret any more.")] = False,
+    phone: Annotated[
+        str, typer.Option(help="The one number to show; otherwise those that belong to no place.")
+    ] = "",
+) -> None:
+    """Keep the places of a service secret, for every import to come (--as referral).
+
+    Prints what agencies are shown of it then. Read its name and description: they are the
+    package's own words. Her pages show everything but the description.
+    """
+    shown = context.operator().set_confidential(service, confidential=not off, phone=phone)
+    if shown is None:
+        text = "not listed any more; nothing of it is shown"
+        emit({"service": service, "listed": False, "confidential": not off}, text)
+        return
+    rows = (
+        ("shown as", "reached by phone alone" if shown.confidential else "a public place"),
+        ("name", shown.name),
+        ("description", shown.description),
+        ("phones", ", ".join(shown.phones)),
+        ("addresses", "; ".join(shown.addresses)),
+        ("areas", ", ".join(shown.areas)),
+    )
+    emit(
+        {
+            "service": service,
+            "listed": True,
+            "confidential": shown.confidential,
+            "name": shown.name,
+            "description": shown.description,
+            "phones": list(shown.phones),
+            "addresses": list(shown.addresses),
+            "areas": list(shown.areas),
+        },
+        "\n".join(f"{name:<13}{value or '-'}" for name, value in rows),
+    )

@@ -14,11 +14,13 @@ from safehand_core.entropy import SystemEntropy
 from safehand_core.errors import SafehandError
 from safehand_core.reasons import Reason
 
-from safehand_cli import seed
-from safehand_cli.context import CURRENT, EXIT_WRONG, command
-from safehand_cli.sandbox import Sandbox
+from safehand_cli import sample_person, seed
+from safehand_cli.cards import spaced
+from safehand_cli.context import CURRENT, DEFAULT_DIR, EXIT_WRONG, command
+from safehand_cli.sample_person import SamplePerson
+from safehand_cli.sandbox import AGENCIES, Sandbox
 from safehand_cli.show import StoryPrinter, processes
-from safehand_cli.story import Cast, Step, Story
+from safehand_cli.story import SUBJECT_REF, Cast, Story
 from safehand_cli.system import System, memory_pss
 from safehand_cli.verdict import export_and_audit
 
@@ -43,9 +45,10 @@ def up(
         bool, typer.Option("--fresh", help="Empty the sandbox folder first; --story does.")
     ] = False,
 ) -> None:
-    """Start the sandbox: nats-server, consent, referral, notify, two agencies, sample services.
+    """Start the sandbox: nats-server, consent, referral, notify, portal, agencies, services.
 
-    Exits 0 after the story, 1 if a step did not hold.
+    Prints where the portal is, with a TEST card and PIN. Exits 0 after the story, 1 if a step
+    did not hold.
     """
     began = time.monotonic()
     sandbox = Sandbox(CURRENT.root.absolute())
@@ -67,7 +70,7 @@ def _run(
     once: bool,
     out: Path | None,
 ) -> None:
-    system = System(sandbox, say=printer.progress)
+    system = System(sandbox, portal=True, say=printer.progress)
     # As Ctrl-C: a handler that sets an event could wait for a lock that this thread holds.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -75,22 +78,29 @@ def _run(
         seed.load(sandbox, say=printer.progress)
         printer.heading("running", processes(system))
         if story:
-            steps = _play(sandbox, printer, began)
+            played = _play(sandbox, printer, began)
+            steps = played.steps
             target = out or sandbox.root / "out"
             if target.exists():
                 shutil.rmtree(target)
             lines = export_and_audit(sandbox, steps, target)
             printer.heading("checked offline", "\n".join(f"  {line}" for line in lines))
+            person = sample_person.after_story(
+                sandbox, SystemEntropy(), played.card, played.pin, SUBJECT_REF
+            )
+        else:
+            person = sample_person.load(sandbox, SystemEntropy(), say=printer.progress)
         pids = {name: system.supervisor.pid(name) for name in system.supervisor.names()}
         total = sum(memory_pss(pids).values()) // 2**20
         printer.heading(
             "addresses",
             f"  gRPC     consent {addresses.consent}, referral {addresses.referral}, "
             f"notify {addresses.notify}\n"
-            "  portal   not built yet\n"
+            f"  portal   {system.portal_url}\n"
             "  console  not built yet\n"
             f"  memory   {total} MiB for all processes together (PSS)",
         )
+        printer.heading("the portal", _portal(system.portal_url, person))
         if story:
             printer.result(steps)
         elif once:
@@ -112,7 +122,24 @@ def _run(
         system.stop()
 
 
-def _play(sandbox: Sandbox, printer: StoryPrinter, began: float) -> list[Step]:
+def _portal(url: str, person: SamplePerson) -> str:
+    """Where her pages are, who can be there, and what to try."""
+    lines = [
+        f"  open      {url}",
+        f"  TEST card {spaced(person.card)}",
+        f"  TEST PIN  {person.pin}",
+    ]
+    if person.referral:
+        directory = "" if CURRENT.root == Path(DEFAULT_DIR) else f"--dir {CURRENT.root} "
+        lines += [
+            f"  She sees what {AGENCIES['agency-b']} may see, and stops it with one press.",
+            "  Try it before her stop and after it: afterwards the answer is CONSENT_ENDED.",
+            f"  {person.command(directory)}",
+        ]
+    return "\n".join(lines)
+
+
+def _play(sandbox: Sandbox, printer: StoryPrinter, began: float) -> Story:
     cast = Cast(
         AgencyClient(sandbox.party("agency-a")),
         AgencyClient(sandbox.party("agency-b")),
@@ -122,7 +149,9 @@ def _play(sandbox: Sandbox, printer: StoryPrinter, began: float) -> list[Step]:
     )
     try:
         printer.begin(began)
-        return Story(cast, SystemEntropy(), printer.step).play()
+        story = Story(cast, SystemEntropy(), printer.step)
+        story.play()
+        return story
     finally:
         cast.agency_a.close()
         cast.agency_b.close()

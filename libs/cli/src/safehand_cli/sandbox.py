@@ -25,6 +25,8 @@ from safehand_rpc.identity import TRUST_DOMAIN
 from safehand_store.location import Location, locate
 
 SERVICES: Final = ("consent", "referral", "notify")
+PORTAL: Final = "portal"
+"""Her pages: a party with certificates and nothing else, neither database nor keys of its own."""
 AGENCIES: Final = {
     "agency-a": "Harbour House (TEST)",
     "agency-b": "Lantern Law Centre (TEST)",
@@ -107,6 +109,10 @@ class Sandbox:
             # A name and no SPIFFE id: no gRPC server takes the bus for anybody.
             self._private(self.nats_tls.parent)
             authority.issue_raw(self.nats_tls, [x509.DNSName(SERVER_NAME)])
+        self._private(self.party_dir(PORTAL))
+        self._private(self.data(PORTAL))
+        self._issue(authority, self.service_tls(PORTAL), f"service/{PORTAL}")
+        self._issue(authority, self.party_dir(PORTAL) / "tls", f"operator/{PORTAL}")
         for agency in AGENCIES:
             self._issue(authority, self.party_dir(agency) / "tls", f"agency/{agency}")
         self._issue(authority, self.party_dir("her") / "tls", "service/portal")

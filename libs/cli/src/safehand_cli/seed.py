@@ -16,6 +16,8 @@ ORGANIZATIONS: Final = {"agency-a": ("test-org-harbour",), "agency-b": ("test-or
 """Which of the sample's organisations each agency delivers for."""
 NEEDS: Final = {"test-svc-protection": ("CARD", "NAME", "CONTACT", "EVENTS", "PAPERS")}
 """What the sample's legal service may receive."""
+CONFIDENTIAL: Final = "test-svc-refuge"
+"""The sample's refuge: it is shown without a place."""
 SEEDED: Final = "seeded"
 
 
@@ -38,6 +40,7 @@ def load(sandbox: Sandbox, *, say: Callable[[str], None]) -> None:
         referral.import_package(SOURCE, sample_files())
         for service, categories in NEEDS.items():
             referral.set_service_needs(service, categories)
+        referral.set_confidential(CONFIDENTIAL)
         for client in (a, b):
             name = AGENCIES[client.agency]
             consent.enrol(client.agency, client.identity_public, name)

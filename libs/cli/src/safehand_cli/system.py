@@ -5,6 +5,7 @@ Those that do not need each other start together: most of a start is Python's im
 
 from __future__ import annotations
 
+import http.client
 import socket
 import sys
 from collections.abc import Callable, Mapping
@@ -20,7 +21,7 @@ from safehand_core.errors import SafehandError
 from safehand_rpc.dial import connect
 from safehand_rpc.tls import TlsFiles
 
-from safehand_cli.sandbox import SERVICES, Sandbox
+from safehand_cli.sandbox import PORTAL, SERVICES, Sandbox
 from safehand_cli.supervisor import Child, Supervisor
 
 PROCESSES: Final = (
@@ -31,7 +32,7 @@ PROCESSES: Final = (
     "referral-worker",
     "notify",
 )
-"""Every process."""
+"""Every process but the portal."""
 NEWS: Final = frozenset({"nats-server", "consent-worker", "referral-worker", "notify"})
 """Processes that carry news of what has happened."""
 NEWS_NICENESS: Final = 10
@@ -39,22 +40,33 @@ NEWS_NICENESS: Final = 10
 idle machine it changes nothing. Not in the ``test`` profile, whose machine is never idle."""
 HEALTH_S: Final = 2.0
 """Seconds for one health question."""
+PORTAL_HOST: Final = "localhost"
+"""A browser keeps a cookie that is Secure for this name without TLS, and for no other."""
+TEST_PHONE: Final = "000-0100"
+TEST_HOURS: Final = "09:00-17:00"
+START_PAGE: Final = "/"
+"""What tells that the portal serves: a page that asks no other service for anything."""
 
 
 class System:
-    """The running sandbox. ``profile`` is ``sandbox``, or ``test`` for failpoints."""
+    """The running sandbox. ``profile`` is ``sandbox``, or ``test`` for failpoints.
+
+    ``portal``: start her pages too. They can be started later, with ``start_portal``.
+    """
 
     def __init__(
         self,
         sandbox: Sandbox,
         *,
         profile: str = "sandbox",
+        portal: bool = False,
         extra_environment: Mapping[str, Mapping[str, str]] | None = None,
         say: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.sandbox = sandbox
         self.supervisor = Supervisor()
         self._profile = profile
+        self._portal = portal
         self.extra: dict[str, dict[str, str]] = {
             name: dict(values) for name, values in (extra_environment or {}).items()
         }
@@ -78,13 +90,29 @@ class System:
         supervisor.wait_ready("referral")
         self._referral_address.write_text(f"127.0.0.1:{self._ports['referral']}")
         self._begin("referral-worker", "worker")
+        if self._portal:
+            self._begin_portal()
         supervisor.wait_ready("notify")
+        if self._portal:
+            supervisor.wait_ready(PORTAL)
         addresses = self.addresses
         sandbox.write_addresses(addresses)
         return addresses
 
+    def start_portal(self) -> str:
+        """Start her pages beside what runs, where they do not run yet; where they are."""
+        if PORTAL not in self.supervisor.names():
+            self._begin_portal()
+            self.supervisor.wait_ready(PORTAL)
+        return self.portal_url
+
     def stop(self) -> None:
         self.supervisor.stop()
+
+    @property
+    def portal_url(self) -> str:
+        """Where her pages are: ``http://localhost:PORT``."""
+        return f"http://{PORTAL_HOST}:{self._ports[PORTAL]}"
 
     @property
     def addresses(self) -> Addresses:
@@ -136,6 +164,62 @@ class System:
                 on_ready=lambda: self._make_way(name),
             )
         )
+
+    def _begin_portal(self) -> None:
+        self._say(f"starting {PORTAL}")
+        # Of a run before this one: somebody else may have that port by now.
+        self._portal_port_file.unlink(missing_ok=True)
+        self.supervisor.begin(
+            Child(
+                name=PORTAL,
+                argv=lambda: [sys.executable, "-m", f"safehand_{PORTAL}_service", "api"],
+                environment=self._portal_environment,
+                ready=self._portal_serves,
+                log=self.sandbox.logs(PORTAL),
+            )
+        )
+
+    def _portal_environment(self) -> dict[str, str]:
+        tls = self.sandbox.service_tls(PORTAL)
+        values = {
+            "PROFILE": self._profile,
+            "DATA_DIR": str(self.sandbox.data(PORTAL)),
+            "TLS_CERT": str(tls / "cert.pem"),
+            "TLS_KEY": str(tls / "key.pem"),
+            "TLS_CA": str(tls / "ca.pem"),
+            "LISTEN": f"127.0.0.1:{self._ports.get(PORTAL, 0)}",
+            "CONSENT_ADDRESS": f"127.0.0.1:{self._ports['consent']}",
+            "REFERRAL_ADDRESS": f"127.0.0.1:{self._ports['referral']}",
+            "METRICS_LISTEN": "127.0.0.1:0",
+            # Fictional, like everybody here. Nobody has reviewed the texts yet: shown, and marked.
+            "PHONE": TEST_PHONE,
+            "HOURS": TEST_HOURS,
+            "ALLOW_UNREVIEWED": "true",
+        }
+        environment = {f"SAFEHAND_{PORTAL.upper()}_{key}": value for key, value in values.items()}
+        environment.update(self.extra.get(PORTAL, {}))
+        return environment
+
+    @property
+    def _portal_port_file(self) -> Path:
+        return self.sandbox.data(PORTAL) / f"{PORTAL}.port"
+
+    def _portal_serves(self) -> bool:
+        try:
+            port = int(self._portal_port_file.read_text())
+        except (OSError, ValueError):
+            return False
+        asked = http.client.HTTPConnection("127.0.0.1", port, timeout=HEALTH_S)
+        try:
+            asked.request("GET", START_PAGE, headers={"Host": f"{PORTAL_HOST}:{port}"})
+            answer = asked.getresponse()
+            answer.read()
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            asked.close()
+        self._ports[PORTAL] = port
+        return answer.status == http.HTTPStatus.OK
 
     def _environment(self, service: str, process: str) -> dict[str, str]:
         sandbox = self.sandbox

@@ -197,6 +197,25 @@ class OperatorClient:
             ).categories
         )
 
+    def set_confidential(
+        self, service: str, *, confidential: bool = True, phone: str = ""
+    ) -> directory_pb2.ServiceEntry | None:
+        """Keep the places of a service secret, or no longer; what is shown of it now.
+
+        ``phone``: the one number that is shown for it; empty for those that belong to no place.
+        None for a service that the directory does not list any more.
+        """
+        answer = self.stubs.directory.SetConfidential(
+            directory_pb2.SetConfidentialRequest(
+                request_id=ids.new_request_id(self._entropy),
+                service=service,
+                confidential=confidential,
+                phone=phone,
+            ),
+            timeout=DEADLINE_S,
+        )
+        return answer.service if answer.HasField("service") else None
+
     def replay_events(self, service: str, from_sequence: int) -> tuple[int, int]:
         """Have ``consent``'s or ``referral``'s events published on the bus again.
 

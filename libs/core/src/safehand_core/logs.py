@@ -59,6 +59,9 @@ FIELDS: dict[str, Callable[[object], bool]] = {
     "reason": lambda value: value in _REASONS,
     "role": _text(r"agency|oversight|(service|operator):(consent|referral|notify|portal)"),
     "duration_ms": _number,
+    # a page of the portal: which kind (names.PAGES), never which one; and HTTP's status
+    "page": _text(r"start|in|home|list|steps|seen|lang|find|info|file|other"),
+    "http_status": _whole,
     # which trace it belongs to: random numbers, present only where one is recorded
     "trace_id": _text(r"[0-9a-f]{32}"),
     "span_id": _text(r"[0-9a-f]{16}"),

@@ -21,6 +21,8 @@ class Reason(StrEnum):
     UNAUTHENTICATED = "UNAUTHENTICATED"
     NOT_ALLOWED = "NOT_ALLOWED"
     SESSION_INVALID = "SESSION_INVALID"
+    SESSION_COVERED = "SESSION_COVERED"
+    PIN_CHANGE_REQUIRED = "PIN_CHANGE_REQUIRED"
     SIGN_IN_FAILED = "SIGN_IN_FAILED"
     THROTTLED = "THROTTLED"
     SIGNATURE_INVALID = "SIGNATURE_INVALID"
@@ -120,6 +122,16 @@ TABLE: dict[Reason, ReasonInfo] = {
         "UNAUTHENTICATED",
         "the session is over or was never valid",
         "sign in again with card and PIN",
+    ),
+    Reason.SESSION_COVERED: _r(
+        "UNAUTHENTICATED",
+        "the session is covered",
+        "open it again with the PIN, or sign in again with card and PIN",
+    ),
+    Reason.PIN_CHANGE_REQUIRED: _r(
+        "FAILED_PRECONDITION",
+        "somebody else has seen this PIN",
+        "choose a new PIN first; stopping works without",
     ),
     Reason.SIGN_IN_FAILED: _r(
         "UNAUTHENTICATED",

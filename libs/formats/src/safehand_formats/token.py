@@ -179,10 +179,15 @@ def certificate_thumbprint(der: bytes) -> bytes:
 
 def mint(claims: TokenClaims, private: Ed25519PrivateKey) -> str:
     """The compact JWS of ``claims``: ASCII, below 8192 bytes by the limits of the claims."""
+    return sign_payload(claims.encode(), private, TYPE)
+
+
+def sign_payload(payload: bytes, private: Ed25519PrivateKey, typ: str) -> str:
+    """The compact JWS of canonical ``payload`` under a token key; ``typ`` says what it is."""
     kid = token_key_id(signing.public_bytes(private))
-    header = {"alg": ALGORITHM, "kid": kid, "typ": TYPE}
+    header = {"alg": ALGORITHM, "kid": kid, "typ": typ}
     key = OKPKey.import_key(private)
-    return jws.serialize_compact(header, claims.encode(), key, algorithms=[ALGORITHM])
+    return jws.serialize_compact(header, payload, key, algorithms=[ALGORITHM])
 
 
 def _invalid(detail: str) -> SafehandError:
@@ -205,17 +210,35 @@ def _segments(token: str) -> tuple[bytes, bytes]:
     return header, payload
 
 
-def _kid(header: bytes) -> str:
-    """The key id of a header that is exactly ours."""
+def _kid(header: bytes, typ: str) -> str:
+    """The key id of a header that is exactly ours, of type ``typ``."""
     try:
         obj = fields.exact(
             canonical.decode(header, max_bytes=MAX_TOKEN_BYTES), _HEADER_KEYS, "header"
         )
         fields.one_of(obj["alg"], (ALGORITHM,), "alg")
-        fields.one_of(obj["typ"], (TYPE,), "typ")
+        fields.one_of(obj["typ"], (typ,), "typ")
         return fields.text(obj, "kid")
     except SafehandError as error:
-        raise _invalid("the header is not exactly a consent token's") from error
+        raise _invalid("the header is not exactly what its type has") from error
+
+
+def signed_payload(token: str, keys: Mapping[str, bytes], typ: str) -> bytes:
+    """The payload of a compact JWS of type ``typ`` under one of consent's token keys.
+
+    ``keys`` as for ``verify``. Raises TOKEN_INVALID. Nothing in the payload is looked at.
+    """
+    header, payload = _segments(token)
+    kid = _kid(header, typ)
+    public = keys.get(kid)
+    if public is None or token_key_id(public) != kid:
+        raise _invalid("the token key is not known")
+    try:
+        key = OKPKey.import_key(signing.load_public(public))
+        jws.deserialize_compact(token, key, algorithms=[ALGORITHM])
+    except (JoseError, ValueError, SafehandError) as error:
+        raise _invalid("the token's signature does not verify") from error
+    return payload
 
 
 def verify(
@@ -233,16 +256,7 @@ def verify(
     TOKEN_EXPIRED for a token that would be valid but for its end. No allowance for skew. What the
     token is for is checked by ``TokenClaims.match``.
     """
-    header, payload = _segments(token)
-    kid = _kid(header)
-    public = keys.get(kid)
-    if public is None or token_key_id(public) != kid:
-        raise _invalid("the token key is not known")
-    try:
-        key = OKPKey.import_key(signing.load_public(public))
-        jws.deserialize_compact(token, key, algorithms=[ALGORITHM])
-    except (JoseError, ValueError, SafehandError) as error:
-        raise _invalid("the token's signature does not verify") from error
+    payload = signed_payload(token, keys, TYPE)
     try:
         claims = TokenClaims.decode(payload)
     except SafehandError as error:

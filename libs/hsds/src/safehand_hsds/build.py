@@ -177,6 +177,10 @@ def _service(rows: Rows, row: Row, has_area: bool, statewide: bool) -> Service:
         rows.note(row.line, NoticeCode.SERVICE_WITHOUT_AREA)
     if statewide:
         rows.note(row.line, NoticeCode.SERVICE_STATEWIDE)
+    assured = _text(row, "assured_date")
+    checked = quirks.day(assured)
+    if assured and not checked:
+        rows.note(row.line, NoticeCode.DATE_UNCLEAR, "assured_date")
     return Service(
         id=row.id,
         organization_id=_text(row, "organization_id"),
@@ -189,6 +193,7 @@ def _service(rows: Rows, row: Row, has_area: bool, statewide: bool) -> Service:
         application_process=_text(row, "application_process"),
         fees_description=_text(row, "fees_description"),
         interpretation_services=_text(row, "interpretation_services"),
+        last_checked=checked,
         min_age=limits[0],
         max_age=limits[1],
         eligibility=eligibility,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import html
 import re
 from typing import Final
@@ -19,6 +20,7 @@ _MARKUP = re.compile(r"</?[A-Za-z][^<>]{0,500}>")
 _ENTITY = re.compile(r"&#?[A-Za-z0-9]{1,31};")
 _STATE_ONLY = re.compile(r"(?:state\s*:)?\s*([a-z][a-z ]*?)\s*,?\s*(?:usa?)?\s*", re.IGNORECASE)
 _TAIL = re.compile(r",?\s*\b[A-Za-z]{2}\s+\d{5}(?:-\d{4})?\s*$")
+_DAY = re.compile(r"\d{4}-\d\d-\d\d(?:$|[T ])", re.ASCII)
 _WEB = re.compile(r"(?:https?://|www\.)\S+", re.IGNORECASE)
 
 
@@ -44,6 +46,14 @@ def age_limits(minimum: int | None, maximum: int | None) -> tuple[int | None, in
 
 def plausible_year(year: int) -> int | None:
     return year if YEARS[0] <= year <= YEARS[1] else None
+
+
+def day(text: str) -> str:
+    """The day of an ISO 8601 date or date-time as YYYY-MM-DD, "" where it is none."""
+    try:
+        return datetime.date.fromisoformat(text[:10]).isoformat() if _DAY.match(text) else ""
+    except ValueError:
+        return ""
 
 
 def situations(text: str) -> tuple[str, ...]:

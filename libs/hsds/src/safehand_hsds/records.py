@@ -54,6 +54,7 @@ class Service:
     """``min_age`` and ``max_age`` in whole years, both inclusive; None: no limit.
 
     ``eligibility``: the situations of which one is enough; empty: the package states none.
+    ``last_checked``: the day on which somebody assured that it is right, YYYY-MM-DD, or "".
     ``statewide``: it covers every area that its package knows, or names the whole state.
     """
 
@@ -68,6 +69,7 @@ class Service:
     application_process: str
     fees_description: str
     interpretation_services: str
+    last_checked: str
     min_age: int | None
     max_age: int | None
     eligibility: tuple[str, ...]

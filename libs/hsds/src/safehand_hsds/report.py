@@ -87,6 +87,7 @@ class NoticeCode(StrEnum):
     AGE_RANGE_UNBOUNDED = "age_range_unbounded"
     COLUMNS_SLIPPED = "columns_slipped"
     YEAR_IMPLAUSIBLE = "year_implausible"
+    DATE_UNCLEAR = "date_unclear"
     ADDRESS_STATE_ONLY = "address_state_only"
     ADDRESS_NO_STREET = "address_no_street"
     ADDRESS_STATE_CONFLICT = "address_state_conflict"
@@ -113,6 +114,7 @@ NOTICE_TEXT: dict[NoticeCode, str] = {
         " links, ages and eligibility of this row were left empty"
     ),
     NoticeCode.YEAR_IMPLAUSIBLE: "the year is no possible year; it was left empty",
+    NoticeCode.DATE_UNCLEAR: "the date is no day of the calendar; it was left empty",
     NoticeCode.ADDRESS_STATE_ONLY: "the address is only a state; it is never shown as one",
     NoticeCode.ADDRESS_NO_STREET: "the address has no street; it is shown as a place",
     NoticeCode.ADDRESS_STATE_CONFLICT: "the address names another state than its column",

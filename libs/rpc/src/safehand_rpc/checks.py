@@ -20,6 +20,7 @@ from safehand_core.reasons import Reason
 
 from safehand_rpc import identity, policy
 from safehand_rpc.call import Call
+from safehand_rpc.identity import Principal
 from safehand_rpc.shares import Shares
 
 DEADLINE_MIN_S = 0.020
@@ -33,6 +34,10 @@ MESSAGE_BYTES = 256 * 1024
 """Default limit of one request in bytes; a method that takes ciphertext has its own."""
 
 _validator = Validator()
+
+
+def _nobody_listens(_: Principal) -> None:
+    """For servers that keep no note of who calls."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +59,14 @@ class Rules:
         max_bytes: limit of a request in bytes.
         method_max_bytes: limits of methods that need another one.
         shares: how many calls of one caller at one time (threaded servers).
+        heard: told of every caller that the policy lets in; never waits, never raises.
     """
 
     allowed: policy.Policy
     max_bytes: int = MESSAGE_BYTES
     method_max_bytes: Mapping[str, int] = field(default_factory=dict)
     shares: Shares = field(default_factory=Shares)
+    heard: Callable[[Principal], None] = _nobody_listens
 
     def largest(self) -> int:
         """The highest of all limits, in bytes."""
@@ -86,6 +93,7 @@ class Rules:
         """
         principal = identity.principal_of(context)
         policy.require_allowed(self.allowed, method.path, principal)
+        self.heard(principal)
         require_deadline(context.time_remaining(), streams=method.streams)
         return Call(method.path, principal, context)
 

@@ -24,7 +24,7 @@ Kind = Literal["agency", "service", "operator", "oversight"]
 
 SERVICES = ("consent", "referral", "notify", "portal")
 """Names under ``/service/``."""
-OPERATED = ("consent", "referral", "notify")
+OPERATED = ("consent", "referral", "notify", "portal")
 """Names under ``/operator/``: each service is administered by certificates of its own."""
 
 ROLES = frozenset(

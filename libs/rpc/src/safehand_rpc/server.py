@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from types import FrameType
 from typing import Any
 
@@ -22,6 +23,7 @@ from safehand_core.reasons import Reason
 from safehand_rpc.chain import Chain, NoSuchMethod
 from safehand_rpc.checks import DEADLINE_MAX_S, MESSAGE_BYTES, Rules
 from safehand_rpc.health import Health, HealthState
+from safehand_rpc.identity import Principal
 from safehand_rpc.lanes import Admission, CountingPool, Lane
 from safehand_rpc.policy import Policy
 from safehand_rpc.registry import Served, record, register, register_exempt, wrap
@@ -136,6 +138,7 @@ def build_server(
     max_message_bytes: int = MESSAGE_BYTES,
     method_max_bytes: Mapping[str, int] | None = None,
     maximum_concurrent_rpcs: int | None = None,
+    heard: Callable[[Principal], None] | None = None,
     connection_age_s: float = CONNECTION_AGE_S,
     connection_grace_s: float = CONNECTION_GRACE_S,
 ) -> RunningServer:
@@ -154,6 +157,8 @@ def build_server(
         method_max_bytes: method path → another limit in bytes.
         maximum_concurrent_rpcs: calls in work and waiting, lanes not counted; further ones are
             refused at once.
+        heard: told of every caller that the policy lets in, before anything else is asked; it
+            must not wait and must not raise.
         connection_age_s, connection_grace_s: see the constants.
 
     Raises:
@@ -164,6 +169,8 @@ def build_server(
         {m: lane.per_caller for lane in lanes if lane.per_caller is not None for m in lane.methods}
     )
     rules = Rules(policy, max_message_bytes, method_max_bytes or {}, shares)
+    if heard is not None:
+        rules = replace(rules, heard=heard)
     pool = CountingPool(threads, "rpc")
     own = {
         method: made

@@ -54,6 +54,19 @@ TURNED_AWAY: Final = Counter(
     "Calls that were refused at their arrival because too many were in work",
     registry=REGISTRY,
 )
+_PAGES: Final = Counter(
+    "safehand_pages_total",
+    "Pages that the portal answered, by page and kind of answer",
+    ("page", "answer"),
+    registry=REGISTRY,
+)
+_PAGE_SECONDS: Final = Histogram(
+    "safehand_page_seconds",
+    "From a request's arrival at the portal to the last byte of its page",
+    ("page",),
+    buckets=FAST_S,
+    registry=REGISTRY,
+)
 LEDGER_BATCH: Final = Histogram(
     "safehand_ledger_batch_operations",
     "Operations of one ledger transaction",
@@ -162,6 +175,23 @@ def rpc_ended(
         if refused is None:
             refused = _refusals[why] = _REFUSED.labels(*why)
         refused.inc()
+
+
+ANSWERS: Final = ("shown", "moved", "refused", "failed")
+"""What came of a page: 2xx, 3xx, 4xx, 5xx."""
+
+
+def pages_served() -> None:
+    """Begin the counts of failed pages at 0, as ``rpc_served`` does."""
+    for page in names.PAGES:
+        _PAGES.labels(page, "failed")
+
+
+def page_answered(page: str, *, status: int, seconds: float) -> None:
+    """The portal answered. ``page``: from ``names.PAGES``; ``status``: HTTP's."""
+    answer = ANSWERS[min(max(status // 100 - 2, 0), len(ANSWERS) - 1)]
+    _PAGES.labels(page, answer).inc()
+    _PAGE_SECONDS.labels(page).observe(seconds)
 
 
 def ledger_committed(operations: int, seconds: float) -> None:

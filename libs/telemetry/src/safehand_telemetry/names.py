@@ -38,7 +38,15 @@ OTHER_LANE: Final = "other"
 LANES: Final = frozenset({STOP_LANE, OTHER_LANE})
 LEDGER: Final = "ledger append"
 
-FIXED: Final = frozenset({SQL_READ, SQL_WRITE, LEDGER})
+PAGES: Final = frozenset(
+    {"start", "in", "home", "list", "steps", "seen", "lang", "find", "info", "file", "other"}
+)
+"""Her pages, by the first word of their path. Leaving is none of them: nobody counts who leaves."""
+
+PAGE: Final = "page"
+"""A span of the portal is called ``page <page>``."""
+
+FIXED: Final = frozenset({SQL_READ, SQL_WRITE, LEDGER, *(f"{PAGE} {page}" for page in PAGES)})
 
 _methods: frozenset[str] = frozenset()
 

@@ -1,8 +1,8 @@
 """Spans: begun here, and nowhere if tracing is off. Importing this imports no OpenTelemetry.
 
-Only an RPC begins a trace. Everything else (a database transaction, a ledger entry, an event on
-the bus) is recorded only where it belongs to a trace that is recorded already, so that polls and
-sweeps cost nothing and say nothing.
+Only an RPC or a page begins a trace. Everything else (a database transaction, a ledger entry, an
+event on the bus) is recorded only where it belongs to a trace that is recorded already, so that
+polls and sweeps cost nothing and say nothing.
 """
 
 from __future__ import annotations
@@ -87,6 +87,14 @@ def server(method: str, *, inbound: str, role: str) -> Span:
     parent = trace.parse(inbound) if inbound else None
     attributes = {names.METHOD: method, names.ROLE: role}
     return _backend.begin(method, "server", parent, None, attributes)
+
+
+def page(name: str) -> Span:
+    """The span of a page of the portal, from ``names.PAGES``. A browser's own trace is never taken
+    up: whoever gave it one could find her in ours."""
+    if _backend is None:
+        return NOTHING
+    return _backend.begin(f"{names.PAGE} {name}", "server", None, None, _NO_ATTRIBUTES)
 
 
 def inside(name: str, attributes: Attributes = _NO_ATTRIBUTES) -> Span:

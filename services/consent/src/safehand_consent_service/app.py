@@ -15,6 +15,8 @@ from safehand.consent.v1 import (
     keys_pb2_grpc,
     ledger_pb2,
     ledger_pb2_grpc,
+    portal_pb2,
+    portal_pb2_grpc,
 )
 from safehand_bus.wake import Waker
 from safehand_core.clock import Clock
@@ -37,12 +39,22 @@ from safehand_consent_service.context import Context
 from safehand_consent_service.gate import Gates
 from safehand_consent_service.hooks import Hooks
 from safehand_consent_service.measures import Watched
-from safehand_consent_service.policy import HERS, INSIDE, POLICY, STOP, STOP_BY_CODE, STOP_FOR_HER
+from safehand_consent_service.policy import (
+    HERS,
+    INSIDE,
+    POLICY,
+    SIGN_IN,
+    STOP,
+    STOP_BY_CODE,
+    STOP_FOR_HER,
+)
+from safehand_consent_service.portal_heard import Heard
 from safehand_consent_service.refused_looks import RefusedLooks
 from safehand_consent_service.rotation import Rotation, advance_token_keys
 from safehand_consent_service.rpc import ConsentServicer
 from safehand_consent_service.rpc_keys import KeyServicer
 from safehand_consent_service.rpc_ledger import LedgerServicer
+from safehand_consent_service.rpc_portal import PortalServicer
 from safehand_consent_service.settings import ConsentSettings
 from safehand_consent_service.sweeper import EVERY_S, Sweeper, forget, sweep
 from safehand_consent_service.tables import METADATA
@@ -62,6 +74,9 @@ STOPS_OF_ONE_AGENCY: Final = 8
 needs at once, and four agencies that attack at the same time leave as many free."""
 STOP_BY_CODE_THREADS: Final = 4
 """Threads for stops by representatives: whoever tries codes waits for these."""
+SIGN_IN_THREADS: Final = 4
+"""Threads for sign-ins: who floods them waits for these. Each that checks a PIN holds 19 MiB
+(``cards.ARGON2_MEMORY_KIB``) and one core, so that more would sign nobody in sooner."""
 HER_THREADS: Final = 8
 INSIDE_THREADS: Final = 2
 """Threads for stops alone, for her other calls, and for operators and the other services:
@@ -155,6 +170,7 @@ class App:
         self._closed = True
         self._sweeper.stop()
         self.rotation.stop()
+        self.context.heard.close()
         self.context.refused.close()
         self.context.writer.close()
         self.context.engine.dispose()
@@ -206,6 +222,7 @@ def build(
         audience=settings.audience,
         wake=waker.wake,
         refused=RefusedLooks(writer),
+        heard=Heard(writer),
         hooks=Hooks(),
     )
     server = build_server(
@@ -214,6 +231,11 @@ def build(
                 consent_pb2_grpc.add_ConsentServiceServicer_to_server,
                 ConsentServicer(context),
                 consent_pb2.DESCRIPTOR.services_by_name["ConsentService"],
+            ),
+            (
+                portal_pb2_grpc.add_PortalServiceServicer_to_server,
+                PortalServicer(context),
+                portal_pb2.DESCRIPTOR.services_by_name["PortalService"],
             ),
             (
                 ledger_pb2_grpc.add_LedgerServiceServicer_to_server,
@@ -232,10 +254,12 @@ def build(
         address=settings.listen,
         reflection=settings.profile != "production",
         threads=THREADS,
+        heard=context.heard.note,
         lanes=(
             Lane(STOP, STOP_THREADS),
             Lane(STOP_FOR_HER, STOP_FOR_HER_THREADS, STOPS_OF_ONE_AGENCY),
             Lane(STOP_BY_CODE, STOP_BY_CODE_THREADS),
+            Lane(SIGN_IN, SIGN_IN_THREADS),
             Lane(HERS, HER_THREADS),
             Lane(INSIDE, INSIDE_THREADS),
         ),

@@ -3,7 +3,7 @@
 The card is twelve digits with a Luhn check digit, the PIN six. Both are far too short to be safe
 against somebody who holds the database, so neither is stored under a plain hash: the card as an
 HMAC and the PIN as Argon2id of an HMAC, both under peppers that lie in the keystore only. Online
-guessing is bounded by the throttle (``sessions``).
+guessing is bounded by the throttle (``throttle``).
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from argon2.exceptions import VerifyMismatchError
 from safehand_core.errors import SafehandError
 from safehand_core.keystore import Keystore
 from safehand_core.reasons import Reason
+
+from safehand_consent_service import throttle
 
 CARD_DIGITS: Final = 12
 CARD_PEPPER: Final = "card-pepper"
@@ -86,6 +88,20 @@ class Cards:
         """
         text = f"{agency}/{card_number}"
         return hmac.digest(self._card_pepper, text.encode("ascii"), "sha256")
+
+    def place(self, card_hmac: bytes, word: bytes) -> bytes:
+        """From where a card is tried, as the throttle knows it: 32 bytes, others for each card.
+
+        ``word``: of ``OpenSessionRequest.network``; one half tells the network, all the browser.
+        """
+        half = throttle.NETWORK_BYTES
+        network = hmac.digest(self._card_pepper, b"network/" + card_hmac + word[:half], "sha256")
+        browser = hmac.digest(self._card_pepper, b"browser/" + card_hmac + word, "sha256")
+        return network[:half] + browser[:half]
+
+    def seat_place(self, card_hmac: bytes, session: bytes) -> bytes:
+        """The same for a session that asks for the PIN again."""
+        return hmac.digest(self._card_pepper, b"session/" + card_hmac + session, "sha256")
 
     def guardian_hmac(self, card_number: str) -> bytes:
         """What a guardian's card is found by, and its tries are counted under: 32 bytes.

@@ -23,6 +23,7 @@ from safehand_consent_service.cards import Cards
 from safehand_consent_service.category_keys import KekRing
 from safehand_consent_service.gate import Gates
 from safehand_consent_service.hooks import Hooks
+from safehand_consent_service.portal_heard import Heard
 from safehand_consent_service.refused_looks import RefusedLooks
 from safehand_consent_service.token_keys import TokenKeys
 
@@ -58,6 +59,7 @@ class Context:
         issuer, audience: what a consent token names.
         wake: tells the relay that the outbox has something new; never blocks, never raises.
         refused: the rows of refused looks, written in the background.
+        heard: when each agency last spoke to this service.
         hooks: where a test watches the order of answers.
     """
 
@@ -76,6 +78,7 @@ class Context:
     audience: str
     wake: Callable[[], None]
     refused: RefusedLooks
+    heard: Heard
     hooks: Hooks = field(default_factory=Hooks)
     woken: WokenFor = field(default_factory=WokenFor)
 

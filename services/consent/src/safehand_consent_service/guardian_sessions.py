@@ -20,10 +20,13 @@ from sqlalchemy import Connection, bindparam, delete, insert, select
 
 from safehand_consent_service import throttle
 from safehand_consent_service.context import Context
-from safehand_consent_service.sessions import SESSION_BYTES, SESSION_S, OpenedSession
+from safehand_consent_service.sessions import SESSION_BYTES, OpenedSession
 from safehand_consent_service.tables_recorded import guardian, guardian_session
 
 R = TypeVar("R")
+
+SESSION_S: Final = 15 * 60
+"""A guardian's session ends this long after it was opened, whatever it is used for."""
 
 _BY_CARD: Final = Prepared(
     select(
@@ -85,7 +88,7 @@ def open_session(context: Context, card_number: str, pin: str) -> OpenedSession:
 def check_pin(context: Context, card_hmac: bytes, pin: str, bucket: bytes) -> OnFile:
     """Whose card it is, if the PIN is his; one try of ``bucket`` is counted, and stays so.
 
-    Raises SIGN_IN_FAILED or THROTTLED, as for her own card (``Sessions.check_pin``).
+    Raises SIGN_IN_FAILED or THROTTLED, as for her own card (``Pins.check``).
     """
     _write(context, lambda txn: throttle.take(txn.connection, bucket, txn.now))
     with begin_read(context.engine) as connection:

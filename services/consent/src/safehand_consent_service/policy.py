@@ -1,4 +1,4 @@
-"""Who may call what of the consent process: the one table for both of its services.
+"""Who may call what of the consent process: the one table for all of its services.
 
 Denied by default; a server refuses to start unless this names exactly the methods it serves.
 """
@@ -12,6 +12,7 @@ from safehand_rpc.policy import Policy
 _CONSENT: Final = "/safehand.consent.v1.ConsentService/"
 _LEDGER: Final = "/safehand.consent.v1.LedgerService/"
 _KEYS: Final = "/safehand.consent.v1.KeyService/"
+_PORTAL: Final = "/safehand.consent.v1.PortalService/"
 
 _AGENCY: Final = frozenset({"agency"})
 _PERSON: Final = frozenset({"service:portal"})
@@ -47,6 +48,25 @@ POLICY: Final[Policy] = {
     _CONSENT + "ListConfirmations": _PERSON,
     _CONSENT + "DismissGuardian": _PERSON,
     _CONSENT + "ListGuardians": _PERSON,
+    # her pages
+    _PORTAL + "GetHome": _PERSON,
+    _PORTAL + "SetLanguage": _PERSON,
+    _PORTAL + "ChangePin": _PERSON,
+    _PORTAL + "LockSession": _PERSON,
+    _PORTAL + "UnlockSession": _PERSON,
+    _PORTAL + "ListSharing": _PERSON,
+    _PORTAL + "GetSharing": _PERSON,
+    _PORTAL + "StopSharing": _PERSON,
+    _PORTAL + "StopEverything": _PERSON,
+    _PORTAL + "UndoStop": _PERSON,
+    _PORTAL + "DestroyNow": _PERSON,
+    _PORTAL + "ConfirmRecorded": _PERSON,
+    _PORTAL + "GetAsked": _PERSON,
+    _PORTAL + "AnswerAsked": _PERSON,
+    _PORTAL + "ListSeen": _PERSON,
+    _PORTAL + "GetSteps": _PERSON,
+    _PORTAL + "HideItem": _PERSON,
+    _PORTAL + "ShowEverything": _PERSON,
     # a guardian of hers
     _CONSENT + "OpenGuardianSession": _GUARDIAN,
     _CONSENT + "CloseGuardianSession": _GUARDIAN,
@@ -97,7 +117,13 @@ POLICY: Final[Policy] = {
     _KEYS + "GetKeyUse": _AGENCY,
 }
 
-STOP: Final = frozenset({_CONSENT + name for name in ("StopGrant", "NarrowGrant", "ConfirmGrant")})
+STOP: Final = frozenset(
+    {_CONSENT + name for name in ("StopGrant", "NarrowGrant", "ConfirmGrant")}
+    | {
+        _PORTAL + name
+        for name in ("StopSharing", "StopEverything", "DestroyNow", "ConfirmRecorded")
+    }
+)
 """What waits at a gate: a stop, a narrowing, which is a stop of something, and her no to what was
 recorded for her."""
 _GUARDIANS: Final = frozenset(
@@ -109,18 +135,25 @@ _GUARDIANS: Final = frozenset(
         "CosignGrant",
     )
 )
-"""They wait among the agencies: nobody else takes the threads that she stops with."""
+"""They wait among the agencies: nobody else takes the threads that she stops with. Opening a
+session of theirs waits among the sign-ins."""
 STOP_FOR_HER: Final = frozenset({_CONSENT + "StopForHer"})
 STOP_BY_CODE: Final = frozenset({_CONSENT + "StopAsRepresentative"})
 """Stops by others: apart from hers, which no agency and no caller at the portal may hold up, and
 from each other."""
+SIGN_IN: Final = frozenset({_CONSENT + name for name in ("OpenSession", "OpenGuardianSession")})
+"""What checks a PIN for whoever asks: slow on purpose, and as often as somebody likes, for every
+card number has tries of its own. What asks for the PIN again within a session is not among them:
+nobody reaches it without a session, and its tries are hers, so that it needs no sign-in to wait
+for, and whoever has covered her screen unlocks it behind no flood."""
 HERS: Final = (
     frozenset(path for path, roles in POLICY.items() if roles == _PERSON)
     - STOP
     - STOP_BY_CODE
+    - SIGN_IN
     - _GUARDIANS
 )
-"""Her stop, and the rest of what she does, such as signing in before it."""
+"""What she does in her session, but to stop."""
 INSIDE: Final = frozenset(
     path for path, roles in POLICY.items() if not roles & (_READERS | _PERSON)
 )

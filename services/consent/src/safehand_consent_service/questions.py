@@ -25,7 +25,7 @@ from sqlalchemy import ColumnElement, Connection, bindparam, or_, select, update
 
 from safehand_consent_service import ask_row, grant_state, grants, sessions, slip_codes
 from safehand_consent_service.ask_row import Ask, Position
-from safehand_consent_service.context import Context, earlier, remember, request_of
+from safehand_consent_service.context import Context, Request, earlier, remember, request_of
 from safehand_consent_service.grant_row import Grant
 from safehand_consent_service.grants import DEFAULT_TERM_S, Origin, Terms
 from safehand_consent_service.tables_asks import GIVEN, OPEN, REFUSED
@@ -63,8 +63,15 @@ class RefusalReceipt:
     receipt: Receipt
 
 
-def answer(context: Context, message: asks_pb2.AnswerQuestionRequest) -> Answered:
-    """Take her answer.
+def answer(
+    context: Context,
+    message: asks_pb2.AnswerQuestionRequest,
+    *,
+    days: int = 0,
+    asked: Request | None = None,
+) -> Answered:
+    """Take her answer. ``days``: how long from now, in place of a date (0: as ``message`` says).
+    ``asked``: what she sent, where that was another message than this.
 
     Raises SESSION_INVALID, NOT_FOUND (not hers, or not there), STATE_CONFLICT (answered, or its
     time is over), MALFORMED, SCOPE_EXCEEDED (a category that was not asked for), EXPIRY_INVALID
@@ -75,12 +82,12 @@ def answer(context: Context, message: asks_pb2.AnswerQuestionRequest) -> Answere
     def operation(txn: WriterTransaction) -> tuple[Ask, Grant | None, int]:
         subject_id = sessions.require(txn.connection, message.session, txn.now)
         row = require_hers(txn.connection, message.ask, subject_id)
-        request = request_of(context.cards, context.cards.caller(subject_id), message)
+        request = asked or request_of(context.cards, context.cards.caller(subject_id), message)
         found = earlier(txn.connection, request)
         if found is None:
             if not ask_row.is_open(row, txn.now):
                 raise SafehandError(Reason.STATE_CONFLICT, "answered already, or its time is over")
-            found = _take(context, txn, row, subject_id, message)
+            found = _take(context, txn, row, subject_id, message, days)
             remember(txn, request, found)
             row = require_hers(txn.connection, message.ask, subject_id)
         index = cast(int, found["index"])
@@ -142,9 +149,10 @@ def _take(
     row: Ask,
     subject_id: str,
     message: asks_pb2.AnswerQuestionRequest,
+    days: int,
 ) -> dict[str, Json]:
     if message.decision == asks_pb2.DECISION_YES:
-        terms = _terms(row, message.shown, message.given, txn.now)
+        terms = _terms(row, message.shown, message.given, days, txn.now)
         grant = grants.record(context, txn, subject_id, terms, Origin(ask=row.ask_id))
         _GIVE.run(txn.connection, wanted=row.ask_id, grant=grant.grant_id, now=txn.now)
         return {"index": grant.grant_index}
@@ -159,7 +167,7 @@ def _take(
     return {"index": _NONE}
 
 
-def _terms(row: Ask, shown: asks_pb2.Shown, given: asks_pb2.Given, now: int) -> Terms:
+def _terms(row: Ask, shown: asks_pb2.Shown, given: asks_pb2.Given, days: int, now: int) -> Terms:
     """What she agrees to: parties and purpose are the question's, and nothing goes beyond it."""
     if not set(given.categories) <= set(ask_row.categories(row)) | {CARD}:
         raise SafehandError(Reason.SCOPE_EXCEEDED, "more than was asked for")
@@ -167,6 +175,8 @@ def _terms(row: Ask, shown: asks_pb2.Shown, given: asks_pb2.Given, now: int) -> 
     expires_at = min(now + DEFAULT_TERM_S, latest)
     if given.HasField("expires_at"):
         expires_at = given.expires_at.seconds
+    if days:
+        expires_at = now + days * DAY_S
     if expires_at > latest:
         raise SafehandError(Reason.EXPIRY_INVALID, "the end is later than was asked for")
     return Terms(

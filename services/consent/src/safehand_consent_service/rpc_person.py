@@ -17,7 +17,7 @@ from safehand_consent_service import (
     wire,
 )
 from safehand_consent_service.context import Context
-from safehand_consent_service.sessions import Sessions
+from safehand_consent_service.sessions import Opening, Sessions
 
 GRANTS_PAGE: Final = 50
 LOOKS_PAGE: Final = 20
@@ -31,7 +31,8 @@ class PersonMethods:
     _sessions: Sessions
 
     def OpenSession(self, request: pb.OpenSessionRequest, _: Any) -> pb.OpenSessionResponse:  # noqa: N802
-        opened = self._sessions.open(request.card_number, request.pin)
+        how = Opening(request.network, request.shared_device, request.language)
+        opened = self._sessions.open(request.card_number, request.pin, how)
         return pb.OpenSessionResponse(
             session=opened.secret, expires_at=wire.timestamp(opened.expires_at)
         )

@@ -36,7 +36,7 @@ class RecordMethods:
             request.cosign,
             tuple(request.alone_purposes),
         )
-        subjects.register(self._context, self._sessions, wanted, repeat)
+        subjects.register(self._context, self._sessions.pins, wanted, repeat)
         return pb.RegisterSubjectResponse()
 
     def ListAgencyGrants(  # noqa: N802

@@ -15,12 +15,12 @@ from safehand_core.reasons import Reason
 from safehand_ledger.transaction import WriterTransaction
 from safehand_store.engine import begin_read
 from safehand_store.prepared import Prepared
-from sqlalchemy import Connection, Row, bindparam, insert, select
+from sqlalchemy import Connection, Row, bindparam, insert, select, update
 
 from safehand_consent_service import agencies, cosign, throttle
 from safehand_consent_service.cards import require_card
 from safehand_consent_service.context import Context, Request, earlier, remember
-from safehand_consent_service.sessions import Sessions
+from safehand_consent_service.pins import Pins
 from safehand_consent_service.tables import subject, subject_ref
 
 _KNOWS: Final = Prepared(
@@ -47,7 +47,7 @@ class Registration:
     alone_purposes: tuple[str, ...] = ()
 
 
-def register(context: Context, sessions: Sessions, wanted: Registration, request: Request) -> None:
+def register(context: Context, pins: Pins, wanted: Registration, request: Request) -> None:
     """File a new card, or link a card on file to the agency; the same again succeeds.
 
     Raises MALFORMED (check digit; a reference made of the card number; ``alone_purposes`` that are
@@ -77,7 +77,7 @@ def register(context: Context, sessions: Sessions, wanted: Registration, request
         # Slow on purpose, so outside of the writer's transaction.
         pin_hash = context.cards.pin_hash(wanted.pin)
     else:
-        subject_id = _prove(sessions, card_hmac, tries, wanted.pin, is_linked=is_linked)
+        subject_id = _prove(pins, card_hmac, tries, wanted.pin, is_linked=is_linked)
         pin_hash = ""
 
     def operation(txn: WriterTransaction) -> None:
@@ -93,12 +93,18 @@ def register(context: Context, sessions: Sessions, wanted: Registration, request
                     subject_id=subject_id,
                     card_hmac=card_hmac,
                     pin_hash=pin_hash,
+                    must_change_pin=1,
                     created_at=txn.now,
                 )
             )
         else:
             throttle.forgive(txn.connection, tries)
-        _link(txn, wanted, subject_id)
+        is_new = _link(txn, wanted, subject_id)
+        if is_new and row is not None:
+            # Another agency's client has seen the PIN.
+            txn.connection.execute(
+                update(subject).where(subject.c.subject_id == subject_id).values(must_change_pin=1)
+            )
         if wanted.cosign:
             cosign.strengthen(txn, subject_id, wanted.agency, wanted.alone_purposes)
         remember(txn, request, {})
@@ -106,10 +112,10 @@ def register(context: Context, sessions: Sessions, wanted: Registration, request
     context.writer.submit(operation)
 
 
-def _prove(sessions: Sessions, card_hmac: bytes, tries: bytes, pin: str, *, is_linked: bool) -> str:
+def _prove(pins: Pins, card_hmac: bytes, tries: bytes, pin: str, *, is_linked: bool) -> str:
     """Whose card it is, if the PIN is right; every try counts."""
     try:
-        return sessions.check_pin(card_hmac, pin, tries)
+        return pins.check_for_agency(card_hmac, pin, tries)
     except SafehandError as error:
         if error.reason is Reason.SIGN_IN_FAILED and is_linked:
             # The agency filed this card itself: it is told that it sent other data.
@@ -128,8 +134,8 @@ def _by_card(connection: Connection, card_hmac: bytes) -> Row[Any] | None:
     ).first()
 
 
-def _link(txn: WriterTransaction, wanted: Registration, subject_id: str) -> None:
-    """Insert the agency's reference, unless it is there; ALREADY_EXISTS for any other pair."""
+def _link(txn: WriterTransaction, wanted: Registration, subject_id: str) -> bool:
+    """Insert the agency's reference; says whether it is new. ALREADY_EXISTS for any other pair."""
     rows = txn.connection.execute(
         select(subject_ref.c.subject_ref, subject_ref.c.subject_id).where(
             subject_ref.c.agency == wanted.agency,
@@ -147,5 +153,7 @@ def _link(txn: WriterTransaction, wanted: Registration, subject_id: str) -> None
                 created_at=txn.now,
             )
         )
-    elif [tuple(row) for row in rows] != [pair]:
+        return True
+    if [tuple(row) for row in rows] != [pair]:
         raise SafehandError(Reason.ALREADY_EXISTS)
+    return False

@@ -96,6 +96,7 @@ class Sweeper:
         ended = sweep(self._context)
         if ended:
             logs.get().info("sweep.done", count=ended)
+        self._context.heard.write()
         now = self._context.clock.monotonic()
         if now - self._forgot_at >= FORGET_EVERY_S:
             self._forgot_at = now

@@ -136,6 +136,10 @@ subject: Final = _table(
     _text("subject_id", primary_key=True),  # 16 random bytes as hex
     _blob("card_hmac", length=32, unique=True),
     _text("pin_hash"),  # Argon2id, of an HMAC of the PIN
+    _integer("must_change_pin"),  # 1: somebody else has seen it
+    _integer("signed_in_at", nullable=True),
+    _integer("wrong_tries", server_default="0"),  # at her card, since she signed in
+    _integer("wrong_last_at", nullable=True),
     _integer("created_at"),
 )
 
@@ -154,6 +158,8 @@ throttle: Final = _table(
     _blob("card_hmac", length=32, primary_key=True),
     _integer("tries"),  # wrong tries that are not earned back yet
     _integer("last_at"),  # since when the next one is being earned back
+    _blob("taken_by", length=32, nullable=True),  # from where the last try was made
+    _blob("waiting"),  # who waits for a turn, in order, and when it comes (throttle.Turn)
 )
 """For every card number that somebody tried, whether there is such a card or not."""
 
@@ -161,9 +167,16 @@ session: Final = _table(
     "session",
     _blob("session_hash", length=32, primary_key=True),
     _text("subject_id", ForeignKey("subject.subject_id")),
-    _integer("expires_at"),
+    _integer("expires_at"),  # over from then on, unless she does something
+    _integer("covered_at"),  # asks for her PIN from then on
+    _text("language"),  # BCP 47, or empty
+    _integer("shared_device"),
+    _integer("previous_sign_in", nullable=True),  # the one before this
+    _integer("wrong_tries"),  # at her card, between the two
+    _integer("wrong_last_at", nullable=True),
 )
 Index("session_expires_at", session.c.expires_at)
+Index("session_subject", session.c.subject_id)
 
 # --- her consent ----------------------------------------------------------------------------
 
@@ -343,6 +356,7 @@ Index("refused_look_grant", refused_look.c.grant_id, refused_look.c.at, refused_
 Index("refused_look_quota", refused_look.c.agency, refused_look.c.grant_id, refused_look.c.at)
 
 from safehand_consent_service import tables_asks as tables_asks  # noqa: E402
+from safehand_consent_service import tables_portal as tables_portal  # noqa: E402
 from safehand_consent_service import tables_recorded as tables_recorded  # noqa: E402
 from safehand_consent_service import tables_slips as tables_slips  # noqa: E402
 from safehand_consent_service import tables_stops as tables_stops  # noqa: E402

@@ -114,6 +114,11 @@ def grant_view(row: Grant, now: int) -> consent_pb2.GrantView:
     return view
 
 
+def state(value: str) -> consent_pb2.GrantState.ValueType:
+    """The proto enum of a grant's state."""
+    return _STATES[value]
+
+
 def reason(value: Reason | None) -> reason_pb2.Reason.ValueType:
     """The proto enum of a reason; UNSPECIFIED for None."""
     if value is None:

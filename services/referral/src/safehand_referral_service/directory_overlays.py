@@ -1,12 +1,11 @@
-"""What operators lay over the directory; it outlives every import.
+"""What a service may receive: CARD alone unless an operator said more.
 
-What a service may receive (CARD alone unless an operator said more), and which locations are
-confidential. Every function works in the caller's transaction.
+This is laid over the directory and outlives every import. Every function works in the caller's
+transaction.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
@@ -18,8 +17,6 @@ from sqlalchemy import Connection, bindparam, delete, insert, select
 
 from safehand_referral_service.directory_tables import TABLES
 
-PHONE_PATTERN: Final = r"[0-9+(][0-9 ()./+-]{2,31}"
-"""A front-gate number as it is shown."""
 _SERVICE: Final = Prepared(
     select(TABLES.service.c.id).where(TABLES.service.c.id == bindparam("wanted"))
 )
@@ -35,7 +32,7 @@ def get_service_needs(conn: Connection, service_id: str) -> tuple[str, ...]:
 
     CARD alone unless an operator said more. Raises NOT_FOUND for an unknown service.
     """
-    _require_service(conn, service_id)
+    require_service(conn, service_id)
     rows = _NEEDS.all(conn, wanted=service_id)
     return _in_order({vocabulary.CARD, *(row.category for row in rows)})
 
@@ -60,7 +57,7 @@ def set_service_needs(
 
     Raises NOT_FOUND for an unknown service, MALFORMED for an unknown category.
     """
-    _require_service(conn, service_id)
+    require_service(conn, service_id)
     chosen = {vocabulary.CARD, *categories}
     if not chosen <= vocabulary.CATEGORIES.keys():
         raise SafehandError(
@@ -72,33 +69,7 @@ def set_service_needs(
     return get_service_needs(conn, service_id)
 
 
-def set_confidential(
-    conn: Connection, location_id: str, *, confidential: bool, front_gate_phone: str = ""
-) -> None:
-    """Say whether a location is confidential, and the one number that may be shown for it.
-
-    It outlives every import. Raises NOT_FOUND for an unknown location (a mistyped id must not
-    leave an address public unnoticed), MALFORMED for a phone number of another shape.
-    """
-    location, overlay = TABLES.location, TABLES.confidential_location
-    if front_gate_phone and not re.fullmatch(PHONE_PATTERN, front_gate_phone):
-        raise SafehandError(
-            Reason.MALFORMED, "a field has the wrong shape", metadata={"field": "front_gate_phone"}
-        )
-    known = conn.scalar(select(location.c.id).where(location.c.id == location_id).limit(1))
-    flagged = conn.scalar(select(overlay.c.location_id).where(overlay.c.location_id == location_id))
-    if known is None and flagged is None:
-        raise SafehandError(Reason.NOT_FOUND, "no such location")
-    conn.execute(delete(overlay).where(overlay.c.location_id == location_id))
-    conn.execute(
-        insert(overlay).values(
-            location_id=location_id,
-            confidential=int(confidential),
-            front_gate_phone=front_gate_phone,
-        )
-    )
-
-
-def _require_service(conn: Connection, service_id: str) -> None:
+def require_service(conn: Connection, service_id: str) -> None:
+    """Raise NOT_FOUND for a service that the directory does not list."""
     if _SERVICE.scalar(conn, wanted=service_id) is None:
         raise SafehandError(Reason.NOT_FOUND, "no such service")

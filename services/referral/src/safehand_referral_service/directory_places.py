@@ -9,6 +9,7 @@ from typing import Any, Final
 from safehand_hsds import AddressLevel
 from sqlalchemy import Column, Connection, Row, Table, select
 
+from safehand_referral_service import directory_confidential
 from safehand_referral_service.directory_tables import TABLES
 
 CONFIDENTIAL_NAME: Final = "confidential location"
@@ -66,12 +67,9 @@ class Places:
 
     def __init__(self, conn: Connection, source: str, services: Mapping[str, str]) -> None:
         ids, organizations = sorted(services), sorted(set(services.values()))
-        overlay, link = TABLES.confidential_location, TABLES.service_at_location
-        location, phone = TABLES.location, TABLES.phone
-        self._gates: dict[str, str] = {
-            row.location_id: row.front_gate_phone
-            for row in conn.execute(select(overlay).where(overlay.c.confidential == 1))
-        }
+        link, location, phone = TABLES.service_at_location, TABLES.location, TABLES.phone
+        self._secret = directory_confidential.numbers(conn)
+        self._gates = directory_confidential.places(conn) if self._secret else {}
         self._links: dict[str, str] = {}
         self._links_at: dict[tuple[str, str], list[str]] = {}
         self._stated: dict[str, list[str]] = {}
@@ -80,21 +78,39 @@ class Places:
             self._links_at.setdefault((row.service_id, row.location_id), []).append(row.id)
             self._stated.setdefault(row.service_id, []).append(row.location_id)
         self._offices: dict[str, list[str]] = {}
-        for row in rows_of(conn, location, source, location.c.organization_id, organizations):
-            self._offices.setdefault(row.organization_id, []).append(row.id)
-        every = (*self._stated.values(), *self._offices.values())
-        places = sorted({place for group in every for place in group})
-        self._views = self._location_views(conn, source, places)
+        self._views: dict[str, LocationView] = {}
         self._phones: dict[tuple[str, str], list[Row[Any]]] = {}
+        self._read_places(
+            conn, source, {place for group in self._stated.values() for place in group}
+        )
         for column, chosen in (
             (phone.c.service_id, ids),
             (phone.c.service_at_location_id, sorted(self._links)),
-            (phone.c.location_id, places),
             (phone.c.organization_id, organizations),
         ):
-            for row in rows_of(conn, phone, source, column, chosen):
-                key = (column.name, row._mapping[column.name])
-                self._phones.setdefault(key, []).append(row)
+            self._read_phones(conn, source, column, chosen)
+        # An organisation may have hundreds of offices: they are read only where they are shown.
+        lacking = {
+            organization
+            for service, organization in services.items()
+            if not self._stated.get(service) or not self._nearest(service, organization)
+        }
+        for row in rows_of(conn, location, source, location.c.organization_id, sorted(lacking)):
+            self._offices.setdefault(row.organization_id, []).append(row.id)
+        offices = {place for group in self._offices.values() for place in group}
+        self._read_places(conn, source, offices - set(self._views))
+
+    def _read_places(self, conn: Connection, source: str, places: Iterable[str]) -> None:
+        ids = sorted(places)
+        self._views.update(self._location_views(conn, source, ids))
+        self._read_phones(conn, source, TABLES.phone.c.location_id, ids)
+
+    def _read_phones(
+        self, conn: Connection, source: str, column: Column[Any], ids: Sequence[str]
+    ) -> None:
+        for row in rows_of(conn, TABLES.phone, source, column, ids):
+            key = (column.name, row._mapping[column.name])
+            self._phones.setdefault(key, []).append(row)
 
     def _location_views(
         self, conn: Connection, source: str, ids: Sequence[str]
@@ -118,28 +134,40 @@ class Places:
         ids = self._stated.get(service) or self._offices.get(organization) or []
         return tuple(self._views[place] for place in dict.fromkeys(ids))
 
+    def confidential(self, service: str) -> bool:
+        """Whether an operator said that the service's places are secret."""
+        return service in self._secret
+
     def phones(self, service: str, organization: str) -> tuple[PhoneView, ...]:
         """The service's numbers and those of its places; failing those, the organisation's;
         failing those, its offices'. Each once.
 
         A number that belongs to a confidential location is left out, whatever else it is
-        linked to: a landline tells where it is. Its front gate stands for it.
+        linked to: a landline tells where it is. The number that an operator gave stands for it;
+        for the confidential service itself it is the only one.
         """
-        own = self._public(self._phones.get(("service_id", service), ()))
-        nearest = own + self._at_places(service, self._stated.get(service, ()))
-        nearest = nearest or self._public(self._phones.get(("organization_id", organization), ()))
+        if self._secret.get(service):
+            return (PhoneView(self._secret[service], "", "", ""),)
+        nearest = self._nearest(service, organization)
         nearest = nearest or self._at_places(service, self._offices.get(organization, ()))
         shown: dict[tuple[str, str], PhoneView] = {}
         for phone in nearest:
             shown.setdefault((phone.number, phone.extension), phone)
         return tuple(shown.values())
 
+    def _nearest(self, service: str, organization: str) -> list[PhoneView]:
+        """As ``phones``, up to the organisation's."""
+        own = self._public(self._phones.get(("service_id", service), ()))
+        nearest = own + self._at_places(service, self._stated.get(service, ()))
+        return nearest or self._public(self._phones.get(("organization_id", organization), ()))
+
     def _at_places(self, service: str, places: Iterable[str]) -> list[PhoneView]:
         found: list[PhoneView] = []
         for place in dict.fromkeys(places):
             if place in self._gates:
-                if self._gates[place]:
-                    found.append(PhoneView(self._gates[place], "", "", CONFIDENTIAL_NAME))
+                found += [
+                    PhoneView(number, "", "", CONFIDENTIAL_NAME) for number in self._gates[place]
+                ]
                 continue
             name = self._views[place].name
             for link in self._links_at.get((service, place), ()):

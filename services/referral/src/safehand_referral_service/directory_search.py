@@ -3,6 +3,10 @@
 Words are compared case folded and without accents. A need or a situation matches when each of
 its words starts some word there; an area when each of its words is a word of the area's name,
 "County" left aside.
+
+Nothing is found by a word that is not shown: of a service that is secret, or given at a secret
+place, the words of its terms and of its name alone are looked into. Its situations count as none
+stated, and of the languages at a secret place the codes alone are known.
 """
 
 from __future__ import annotations
@@ -15,9 +19,20 @@ from safehand_core.errors import SafehandError
 from safehand_core.reasons import Reason
 from safehand_hsds import words
 from safehand_hsds.states import code_of
-from sqlalchemy import ColumnElement, Connection, and_, case, exists, func, or_, select, true
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    and_,
+    case,
+    exists,
+    false,
+    func,
+    or_,
+    select,
+    true,
+)
 
-from safehand_referral_service import directory_views
+from safehand_referral_service import directory_confidential, directory_views
 from safehand_referral_service.directory_tables import TABLES
 from safehand_referral_service.directory_views import ServiceView
 
@@ -50,13 +65,17 @@ def search(
     """Active services that fit, best match first, then by name; the order is stable.
 
     Args:
-        need: words of a taxonomy term, a name or a description, in this order of rank.
+        need: words of a taxonomy term, a name or a description, in this order of rank; of a
+            withheld service (``ServiceView.withheld``) no other name and no description.
         area: an area ("Broward County"), or a state ("Florida", "FL", "statewide"), which
             finds what covers all of it. A service that is state-wide is found by each area
-            that its source knows. A service that names no area is found by none.
+            that its source knows. A service that names no area is found by none. Areas are
+            shown, and of no address more than its state counts.
         eligibility: words of her situation. Services that state one that fits come first;
-            those that state no situation follow, for they shut nobody out.
-        language: name or code of a language that is spoken there.
+            those that state no situation follow, for they shut nobody out, and with them those
+            that are withheld, whatever they state.
+        language: name or code of a language that is spoken there; the code alone where that is
+            known of a secret place.
         age: years; a service without age limits fits every age.
         position: how many to pass over. limit: 1 to 100.
 
@@ -71,7 +90,7 @@ def search(
     order: list[ColumnElement[Any]] = []
     stated: ColumnElement[bool] = true()
     if need:
-        found, rank = _need(_words(need, "need"))
+        found, rank = _need(conn, _words(need, "need"))
         conditions.append(found)
         order.append(rank)
     if eligibility:
@@ -126,18 +145,45 @@ def _starts(column: ColumnElement[str], wanted: Sequence[str]) -> ColumnElement[
     return and_(*(column.like(f"% {word}%") for word in wanted))
 
 
-def _need(wanted: Sequence[str]) -> tuple[ColumnElement[bool], ColumnElement[int]]:
+def _withheld() -> ColumnElement[bool]:
+    return TABLES.service.c.id.in_(directory_confidential.withheld())
+
+
+def _need(
+    conn: Connection, wanted: Sequence[str]
+) -> tuple[ColumnElement[bool], ColumnElement[int]]:
+    c, withheld = TABLES.service.c, _withheld()
+    names = c.term_words + c.name_words
+    shown = and_(withheld, _starts(names, wanted), c.id.not_in(_by_other_names(conn, wanted)))
+    found = or_(and_(~withheld, _starts(names + c.text_words, wanted)), shown)
+    rank = case(
+        (_starts(c.term_words, wanted), 0),
+        (or_(withheld, _starts(c.name_words, wanted)), 1),
+        else_=2,
+    )
+    return found, rank
+
+
+def _by_other_names(conn: Connection, wanted: Sequence[str]) -> list[str]:
+    """Withheld services that ``wanted`` would find by their other name, which nobody is shown."""
     c = TABLES.service.c
-    every = c.term_words + c.name_words + c.text_words
-    rank = case((_starts(c.term_words, wanted), 0), (_starts(c.name_words, wanted), 1), else_=2)
-    return _starts(every, wanted), rank
+    rows = conn.execute(
+        select(c.id, c.name, c.term_words).where(
+            _withheld(), c.alternate_name != "", _starts(c.term_words + c.name_words, wanted)
+        )
+    )
+    return [
+        row.id
+        for row in rows
+        if not all(f" {word}" in row.term_words + words.padded(row.name) for word in wanted)
+    ]
 
 
 def _situation(wanted: Sequence[str]) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
     situation, service = TABLES.eligibility, TABLES.service
     of_service = situation.c.service_id == service.c.id
-    stated = exists().where(of_service, _starts(situation.c.situation_words, wanted))
-    return stated, ~exists().where(of_service)
+    fits = exists().where(of_service, _starts(situation.c.situation_words, wanted))
+    return and_(~_withheld(), fits), or_(_withheld(), ~exists().where(of_service))
 
 
 def _area(conn: Connection, text: str) -> ColumnElement[bool]:
@@ -162,13 +208,23 @@ def _area(conn: Connection, text: str) -> ColumnElement[bool]:
 def _language(wanted: Sequence[str]) -> ColumnElement[bool]:
     service, spoken, link = TABLES.service, TABLES.language, TABLES.service_at_location
     fits = and_(*(spoken.c.language_words.like(f"% {word} %") for word in wanted))
-    there = exists().where(
-        link.c.source == service.c.source,
-        link.c.service_id == service.c.id,
-        link.c.location_id == spoken.c.location_id,
+    secret = spoken.c.location_id.in_(select(TABLES.confidential_place.c.location_id))
+    # What such a place calls its languages is shown nowhere: a code is no free word.
+    code = func.lower(spoken.c.code) == wanted[0] if len(wanted) == 1 else false()
+    # Of the service at hand: left to itself, an exists within an exists reads all services.
+    there = (
+        exists()
+        .where(
+            link.c.source == service.c.source,
+            link.c.service_id == service.c.id,
+            link.c.location_id == spoken.c.location_id,
+        )
+        .correlate(service, spoken)
     )
     return exists().where(
         spoken.c.source == service.c.source,
-        fits,
-        or_(spoken.c.service_id == service.c.id, there),
+        or_(
+            and_(fits, spoken.c.service_id == service.c.id),
+            and_(or_(and_(fits, ~secret), code), there),
+        ),
     )

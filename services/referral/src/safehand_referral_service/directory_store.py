@@ -18,10 +18,10 @@ from safehand_core.reasons import Reason
 from safehand_hsds import Files, Package, Report, load, read_files, schema, words
 from sqlalchemy import Connection, Table, delete, insert, select
 
+from safehand_referral_service.directory_confidential import remember_places, set_confidential
 from safehand_referral_service.directory_overlays import (
     get_service_needs,
     service_needs_of,
-    set_confidential,
     set_service_needs,
 )
 from safehand_referral_service.directory_places import LocationView, PhoneView
@@ -112,6 +112,7 @@ def import_package(
     if report.problems and (not skip_bad or _nothing_to_take(report)):
         raise PackageInvalid(report)
     _replace(conn, source, result.package)
+    remember_places(conn)
     counts = tuple(Stored(f.file, f.rows_in, f.rows_ok, f.rows_reported) for f in report.files)
     _insert(conn, TABLES.file_count, source, map(dataclasses.asdict, counts))
     return Imported(counts, report)

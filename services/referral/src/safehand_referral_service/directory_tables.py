@@ -1,9 +1,9 @@
 """The service directory's tables: what HSDS packages say, and what operators lay over it.
 
 Package tables are keyed by source and id, hold nothing but what the package said, and are
-replaced as a whole by the next import of that source. The two overlays (what a service may
-receive, which locations are confidential) are keyed by the HSDS id alone and outlive every
-import: a new package must never make a refuge's address public again.
+replaced as a whole by the next import of that source. The overlays (what a service may receive,
+which services are confidential, and every place that one ever had) are keyed by HSDS ids alone and
+outlive every import: a new package must never make a refuge's address public again.
 """
 
 from __future__ import annotations
@@ -37,11 +37,12 @@ class Tables:
     term: Table
     attribute: Table
     service_needs: Table
-    confidential_location: Table
+    confidential_service: Table
+    confidential_place: Table
 
     def of_a_source(self) -> tuple[Table, ...]:
         """The tables that an import replaces: all but the overlays."""
-        overlays = (self.service_needs, self.confidential_location)
+        overlays = (self.service_needs, self.confidential_service, self.confidential_place)
         every: tuple[Table, ...] = tuple(getattr(self, field.name) for field in fields(self))
         return tuple(table for table in every if table not in overlays)
 
@@ -116,6 +117,7 @@ def define(metadata: MetaData) -> Tables:
             Column("id", Text, nullable=False, primary_key=True, unique=True),
             *_texts("organization_id name alternate_name description url email status"),
             *_texts("application_process fees_description interpretation_services"),
+            _text("last_checked"),  # YYYY-MM-DD, or ""
             whole_number("min_age", null=True),
             whole_number("max_age", null=True),
             _flag("statewide"),
@@ -165,12 +167,16 @@ def define(metadata: MetaData) -> Tables:
         service_needs=table(
             "service_needs", _text("service_id", key=True), _text("category", key=True)
         ),
-        confidential_location=table(
-            "confidential_location",
-            _text("location_id", key=True),
-            _flag("confidential"),
-            # The only thing that is shown of a confidential location; "" for none.
-            _text("front_gate_phone"),
+        confidential_service=table(
+            "confidential_service",
+            _text("service_id", key=True),
+            # The one number that is shown for it; "" for those that belong to no place.
+            _text("phone"),
+        ),
+        confidential_place=table(
+            "confidential_place",
+            _text("service_id", key=True),
+            _text("location_id", key=True, index=True),
         ),
     )
 

@@ -24,12 +24,14 @@ class ServiceView:
     """One service.
 
     Attributes:
+        last_checked: the day on which somebody assured that this is right, YYYY-MM-DD, or "".
         needs: its taxonomy terms, sorted. areas: names of its areas, sorted.
         min_age, max_age: years, inclusive; None: no limit.
         eligibility: situations of which one is enough; empty: none stated.
         phones: of the service and its places; failing those, of its organisation.
         locations: where it is given; failing a statement, the organisation's locations.
         categories: what it may receive (the overlay), CARD at least.
+        confidential: whether its places are secret: it is reached by phone alone.
         matched_eligibility: in a search by situation, whether a stated situation matched
             (False: it states none).
     """
@@ -47,6 +49,7 @@ class ServiceView:
     min_age: int | None
     max_age: int | None
     statewide: bool
+    last_checked: str
     needs: tuple[str, ...] = ()
     areas: tuple[str, ...] = ()
     eligibility: tuple[str, ...] = ()
@@ -54,7 +57,14 @@ class ServiceView:
     phones: tuple[PhoneView, ...] = ()
     locations: tuple[LocationView, ...] = ()
     categories: tuple[str, ...] = ()
+    confidential: bool = False
     matched_eligibility: bool = False
+
+    @property
+    def withheld(self) -> bool:
+        """Whether free words about it (description, situations) are kept from the public: it is
+        secret, or one of its places is, and somebody may have written there where that is."""
+        return self.confidential or any(place.confidential for place in self.locations)
 
     @property
     def addresses(self) -> tuple[str, ...]:
@@ -104,6 +114,7 @@ def _head(row: Row[Any]) -> ServiceView:
         min_age=row.min_age,
         max_age=row.max_age,
         statewide=bool(row.statewide),
+        last_checked=row.last_checked,
     )
 
 
@@ -123,6 +134,7 @@ def _filled(conn: Connection, source: str, views: list[ServiceView]) -> list[Ser
             eligibility=tuple(situations.get(view.id, ())),
             languages=tuple(sorted(set(languages.get(view.id, ())))),
             categories=categories[view.id],
+            confidential=places.confidential(view.id),
             locations=places.locations(view.id, view.organization_id),
             phones=places.phones(view.id, view.organization_id),
         )

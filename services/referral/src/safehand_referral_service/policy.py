@@ -15,6 +15,7 @@ _DIRECTORY: Final = "/safehand.referral.v1.DirectoryService/"
 
 _AGENCY: Final = frozenset({"agency"})
 _OPERATOR: Final = frozenset({"operator:referral"})
+_PORTAL: Final = frozenset({"service:portal"})
 _SEEKERS: Final = frozenset({"agency", "service:portal", "operator:referral"})
 
 POLICY: Final[Policy] = {
@@ -26,6 +27,7 @@ POLICY: Final[Policy] = {
     _REFERRAL + "AnswerReferral": _AGENCY,
     _REFERRAL + "CompleteReferral": _AGENCY,
     _REFERRAL + "AskReseal": _AGENCY,
+    _REFERRAL + "ListSteps": _PORTAL,
     _REFERRAL + "ListEvents": frozenset({"service:notify"}),
     _REFERRAL + "ReplayEvents": _OPERATOR,
     _REFERRAL + "ListDeadLetters": _OPERATOR,
@@ -43,4 +45,5 @@ POLICY: Final[Policy] = {
     _DIRECTORY + "SearchServices": _SEEKERS,
     _DIRECTORY + "GetService": _SEEKERS,
     _DIRECTORY + "SetServiceNeeds": _OPERATOR,
+    _DIRECTORY + "SetConfidential": _OPERATOR,
 }

@@ -28,6 +28,16 @@ _CREATED: Final = (
     "refer_index",
 )  # fmt: skip
 """The columns that a new referral says; the others begin at their defaults."""
+REACHED_AT: Final = {
+    State.SENT: "created_at",
+    State.DELIVERED: "delivered_at",
+    State.ACKNOWLEDGED: "acknowledged_at",
+    State.ACCEPTED: "accepted_at",
+    State.COMPLETED: "ended_at",
+    State.DECLINED: "ended_at",
+    State.WITHDRAWN: "ended_at",
+}
+"""The column that says when a state was reached: none is reached twice, and only one ends it."""
 _BY_ID: Final = Prepared(select(REFERRAL).where(REFERRAL.c.referral == bindparam("wanted")))
 _OF_GRANT: Final = Prepared(
     select(REFERRAL)
@@ -84,7 +94,11 @@ class Referral:
     outcome: str
     created_at: int
     answer_by: int
+    delivered_at: int | None
+    acknowledged_at: int | None
+    accepted_at: int | None
     answered_at: int | None
+    ended_at: int | None
     not_after: int
     manifest: bytes
     signature: bytes
@@ -230,6 +244,7 @@ def move(
         values["ended_by"] = row.ended_by
     if row.answers:
         values["answered_at"] = now
+    values[REACHED_AT[row.target]] = now
     _update(connection, referral, values)
     tell(connection, referral, row, now)
 

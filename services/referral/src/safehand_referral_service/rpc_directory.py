@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from safehand.consent.v1 import ledger_pb2
@@ -25,6 +25,8 @@ from safehand_referral_service.wire import agency, mutation, scope
 
 PAGE_DEFAULT, PAGE_MAX = 50, 200
 SEARCH_DEFAULT, SEARCH_MAX = 20, 100
+IN_FULL: Final = frozenset({"agency", "operator"})
+"""Kinds of callers that are told everything that a package says of a service."""
 
 
 class DirectoryServicer(directory_pb2_grpc.DirectoryServiceServicer):
@@ -152,9 +154,11 @@ class DirectoryServicer(directory_pb2_grpc.DirectoryServiceServicer):
         limit = page_size(request.page_size, default=SEARCH_DEFAULT, maximum=SEARCH_MAX)
         position = int(self._pager.position(request, scope=scope()) or 0)
         age = request.age if request.HasField("age") else None
-        query = services.Query(request.need, request.area, request.eligibility, age)
+        query = services.Query(
+            request.need, request.area, request.eligibility, age, request.language
+        )
         found = services.search(self._context, query, position, limit)
-        response = pb.SearchServicesResponse(services=map(_entry, found.offers), total=found.total)
+        response = pb.SearchServicesResponse(services=map(_told, found.offers), total=found.total)
         if found.next_position is not None:
             following = str(found.next_position)
             response.next_page_token = self._pager.token(following, request, scope=scope())
@@ -163,7 +167,7 @@ class DirectoryServicer(directory_pb2_grpc.DirectoryServiceServicer):
     def GetService(  # noqa: N802
         self, request: pb.GetServiceRequest, context: Any
     ) -> pb.GetServiceResponse:
-        return pb.GetServiceResponse(service=_entry(services.get(self._context, request.service)))
+        return pb.GetServiceResponse(service=_told(services.get(self._context, request.service)))
 
     def SetServiceNeeds(  # noqa: N802
         self, request: pb.SetServiceNeedsRequest, context: Any
@@ -172,6 +176,18 @@ class DirectoryServicer(directory_pb2_grpc.DirectoryServiceServicer):
             self._context, mutation(request), request.service, request.categories
         )
         return pb.SetServiceNeedsResponse(categories=categories)
+
+    def SetConfidential(  # noqa: N802
+        self, request: pb.SetConfidentialRequest, context: Any
+    ) -> pb.SetConfidentialResponse:
+        shown = services.set_confidential(
+            self._context,
+            mutation(request),
+            request.service,
+            confidential=request.confidential,
+            phone=request.phone,
+        )
+        return pb.SetConfidentialResponse(service=None if shown is None else _entry(shown))
 
 
 def _agency(entry: registry.Agency) -> pb.Agency:
@@ -217,6 +233,16 @@ def _imported(report: Report) -> pb.ImportPackageResponse:
     )
 
 
+def _told(offer: Offer) -> pb.ServiceEntry:
+    """What the caller is told: free words about a secret place reach nobody but agencies, who
+    refer to it, and the operator who marks it."""
+    entry = _entry(offer)
+    if offer.service.withheld and call.current().principal.kind not in IN_FULL:
+        entry.description = ""
+        del entry.eligibility[:]
+    return entry
+
+
 def _entry(offer: Offer) -> pb.ServiceEntry:
     service = offer.service
     return pb.ServiceEntry(
@@ -233,4 +259,7 @@ def _entry(offer: Offer) -> pb.ServiceEntry:
         agency=offer.agency,
         categories=service.categories,
         addresses=service.addresses,
+        languages=service.languages,
+        confidential=service.confidential,
+        last_checked=service.last_checked,
     )

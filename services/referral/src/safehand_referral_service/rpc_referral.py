@@ -20,10 +20,11 @@ from safehand_rpc.paging import Pager, page_size
 from safehand_store import outbox
 from safehand_store.engine import begin_read
 
-from safehand_referral_service import answer, create, fetch, progress
+from safehand_referral_service import answer, create, fetch, progress, steps
 from safehand_referral_service.context import Context
 from safehand_referral_service.referral_store import Referral, SealedPart
-from safehand_referral_service.states import EndedBy
+from safehand_referral_service.states import EndedBy, Side, State
+from safehand_referral_service.steps import Step
 from safehand_referral_service.wire import agency, mutation, scope, timestamp
 
 SOURCE = "referral"
@@ -35,6 +36,11 @@ _PARTY = {
     EndedBy.NOBODY: pb.PARTY_UNSPECIFIED,
     EndedBy.REFERRER: pb.PARTY_REFERRER,
     EndedBy.RECIPIENT: pb.PARTY_RECIPIENT,
+}
+_NEXT = {
+    None: pb.NEXT_ACTOR_UNSPECIFIED,
+    Side.RECIPIENT: pb.NEXT_ACTOR_RECIPIENT,
+    Side.SENDER: pb.NEXT_ACTOR_SENDER,
 }
 
 
@@ -123,6 +129,13 @@ class ReferralServicer(referral_pb2_grpc.ReferralServiceServicer):
         found = progress.ask_reseal(self._context, mutation(request), agency(), request.referral)
         return pb.AskResealResponse(referral=to_proto(found))
 
+    def ListSteps(  # noqa: N802
+        self, request: pb.ListStepsRequest, context: Any
+    ) -> pb.ListStepsResponse:
+        certificate = call.current().principal.cert_der
+        found = steps.of_ticket(self._context, request.ticket, certificate)
+        return pb.ListStepsResponse(steps=map(_step, found))
+
     def ListEvents(  # noqa: N802
         self, request: pb.ListEventsRequest, context: Any
     ) -> pb.ListEventsResponse:
@@ -199,6 +212,30 @@ def _letter(letter: Letter) -> notify_pb2.DeadLetter:
     )
 
 
+def _state(state: State) -> pb.ReferralState.ValueType:
+    return pb.ReferralState.Value(f"REFERRAL_STATE_{state}")
+
+
+def _step(step: Step) -> pb.StepView:
+    return pb.StepView(
+        referral=step.referral,
+        state=_state(step.state),
+        service_name=step.service_name,
+        urgency=step.urgency,
+        next=_NEXT[step.turn.side],
+        next_by=timestamp(step.turn.by),
+        late=step.turn.late,
+        sharing_stopped=step.sharing_stopped,
+        ended_by=_PARTY[step.ended_by],
+        reason_code=step.reason_code,
+        outcome=step.outcome,
+        moments=[
+            pb.StepMoment(state=_state(state), at=timestamp(at)) for state, at in step.moments
+        ],
+        reseal_asked_at=timestamp(step.reseal_asked_at),
+    )
+
+
 def to_proto(referral: Referral) -> pb.Referral:
     """A referral as the two agencies see it."""
     released = pb.DISCLOSURE_STATE_RELEASED if referral.disclosed else pb.DISCLOSURE_STATE_NONE
@@ -210,7 +247,7 @@ def to_proto(referral: Referral) -> pb.Referral:
         service=referral.service,
         purpose=referral.purpose,
         urgency=referral.urgency,
-        state=pb.ReferralState.Value(f"REFERRAL_STATE_{referral.state}"),
+        state=_state(referral.state),
         sharing_stopped=referral.sharing_stopped,
         disclosure=released,
         ended_by=_PARTY[referral.ended_by],

@@ -40,6 +40,7 @@ class Query:
     area: str
     eligibility: str
     age: int | None
+    language: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,7 @@ def search(context: Context, query: Query, position: int, limit: int) -> Found:
             need=query.need or None,
             area=query.area or None,
             eligibility=query.eligibility or None,
+            language=query.language or None,
             age=query.age,
             position=position,
             limit=limit,
@@ -85,6 +87,27 @@ def set_needs(
     once(context, request, work)
     with begin_read(context.engine) as connection:
         return directory_store.get_service_needs(connection, service)
+
+
+def set_confidential(
+    context: Context, request: Request, service: str, *, confidential: bool, phone: str
+) -> Offer | None:
+    """Keep the places of a service secret, or no longer; what is shown of it then.
+
+    None for one that the directory does not list any more. Raises NOT_FOUND, MALFORMED.
+    """
+
+    def work(connection: Connection) -> dict[str, Json]:
+        directory_store.set_confidential(
+            connection, service, confidential=confidential, phone=phone
+        )
+        return {"service": service}
+
+    once(context, request, work)
+    with begin_read(context.engine) as connection:
+        if _ORGANIZATION.scalar(connection, wanted=service) is None:
+            return None
+        return _offer(connection, directory_search.get_service(connection, service))
 
 
 def require_needs(

@@ -63,6 +63,16 @@ class EndedBy(StrEnum):
     RECIPIENT = "RECIPIENT"
 
 
+NEXT: Final = {
+    # whose turn it is in an open state, and whether until ``answer_by``
+    State.SENT: (Side.RECIPIENT, True),
+    State.DELIVERED: (Side.RECIPIENT, True),
+    State.ACKNOWLEDGED: (Side.RECIPIENT, True),
+    State.ACCEPTED: (Side.RECIPIENT, False),
+}
+"""Who has to do something next. While the recipient asks for a new seal it is the sender, in every
+open state; nobody once it is closed. A stop changes none of it: it ends sharing and not help."""
+
 OPEN: Final = frozenset({State.SENT, State.DELIVERED, State.ACKNOWLEDGED, State.ACCEPTED})
 """States that can still move. The others never reopen."""
 REFUSED: Final = frozenset({State.DECLINED, State.WITHDRAWN})
@@ -198,6 +208,26 @@ def decide(state: State | None, action: Action, side: Side) -> Transition:
     raise SafehandError(Reason.STATE_CONFLICT)
 
 
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """Whose turn it is: ``side`` None where it is over. ``by``: seconds since the epoch, None where
+    nothing is due or no date is known. ``late``: whether ``by`` is over."""
+
+    side: Side | None
+    by: int | None = None
+    late: bool = False
+
+
+def turn(state: State, *, answer_by: int, reseal_asked: bool, now: int) -> Turn:
+    """Who has to do something next, by ``NEXT``. Times in seconds since the epoch."""
+    if state not in NEXT:
+        return Turn(None)
+    if reseal_asked:
+        return Turn(Side.SENDER)
+    side, dated = NEXT[state]
+    return Turn(side, answer_by, now > answer_by) if dated else Turn(side)
+
+
 def answer_by(created_at: int, urgency: str) -> int:
     """Until when the recipient should answer, seconds since the epoch (``URGENCY_ANSWER_S``)."""
     return created_at + URGENCY_ANSWER_S[urgency]
@@ -209,7 +239,8 @@ def event_name(event: EventType.ValueType) -> str:
 
 
 def to_markdown() -> str:
-    """The table for the documentation: one line per row, then sharing, then the answer windows."""
+    """The table for the documentation: one line per row, then sharing, the answer windows, and
+    whose turn it is."""
     lines = [
         "| from | action | who | guard | to | event, to the other side | ended by |",
         "|---|---|---|---|---|---|---|",
@@ -235,4 +266,12 @@ def to_markdown() -> str:
         lines.append(f"| {event_name(heard)} | {said} | stay | {event_name(told)} |")
     lines += ["", "| urgency | answer within |", "|---|---|"]
     lines += [f"| {word} | {seconds // 3600} h |" for word, seconds in URGENCY_ANSWER_S.items()]
+    lines += ["", "| state | next | by |", "|---|---|---|"]
+    for state, (side, dated) in NEXT.items():
+        due = "the end of the answer window" if dated else "no date known"
+        lines.append(f"| {state} | {side.lower()} | {due} |")
+    lines += [
+        "| any of these, while a new seal is asked for | sender | no date known |",
+        "| every other | nobody | – |",
+    ]
     return "\n".join(lines) + "\n"

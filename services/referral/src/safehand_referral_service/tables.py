@@ -132,7 +132,11 @@ REFERRAL: Final = _table(
     _text("outcome", server_default=""),
     _integer("created_at"),
     _integer("answer_by"),
+    _integer("delivered_at", nullable=True),
+    _integer("acknowledged_at", nullable=True),
+    _integer("accepted_at", nullable=True),
     _integer("answered_at", nullable=True),
+    _integer("ended_at", nullable=True),  # declined, withdrawn or completed
     _integer("not_after"),
     _blob("manifest"),
     _blob("signature"),

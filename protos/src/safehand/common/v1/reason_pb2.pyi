@@ -116,6 +116,10 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """Somebody has yet to confirm this consent."""
     REASON_RESUME_REFUSED: _Reason.ValueType  # 46
     """Sharing was not resumed for her."""
+    REASON_SESSION_COVERED: _Reason.ValueType  # 47
+    """The session is covered: the PIN opens it again."""
+    REASON_PIN_CHANGE_REQUIRED: _Reason.ValueType  # 48
+    """Somebody else has seen the PIN: a new one comes first."""
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """Reason is why something was refused: the only values of ErrorInfo.reason in the domain
@@ -216,4 +220,8 @@ REASON_CONSENT_UNCONFIRMED: Reason.ValueType  # 45
 """Somebody has yet to confirm this consent."""
 REASON_RESUME_REFUSED: Reason.ValueType  # 46
 """Sharing was not resumed for her."""
+REASON_SESSION_COVERED: Reason.ValueType  # 47
+"""The session is covered: the PIN opens it again."""
+REASON_PIN_CHANGE_REQUIRED: Reason.ValueType  # 48
+"""Somebody else has seen the PIN: a new one comes first."""
 Global___Reason: _TypeAlias = Reason  # noqa: Y015

@@ -243,19 +243,34 @@ class OpenSessionRequest(_message.Message):
 
     CARD_NUMBER_FIELD_NUMBER: _builtins.int
     PIN_FIELD_NUMBER: _builtins.int
+    NETWORK_FIELD_NUMBER: _builtins.int
+    SHARED_DEVICE_FIELD_NUMBER: _builtins.int
+    LANGUAGE_FIELD_NUMBER: _builtins.int
     card_number: _builtins.str
     """Twelve digits."""
     pin: _builtins.str
     """Six digits."""
+    network: _builtins.bytes
+    """An opaque word for where she comes from, so that tries are shared out first among networks and
+    then among the browsers in each: its first 16 bytes are the same for all who come from one
+    network, its last 16 for one kind of browser there. Empty where the caller cannot tell.
+    """
+    shared_device: _builtins.bool
+    """Whether somebody else uses the device."""
+    language: _builtins.str
+    """The language of her pages, BCP 47; empty for none."""
     def __init__(
         self,
         *,
         card_number: _builtins.str = ...,
         pin: _builtins.str = ...,
+        network: _builtins.bytes = ...,
+        shared_device: _builtins.bool = ...,
+        language: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["card_number", b"card_number", "pin", b"pin"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["card_number", b"card_number", "language", b"language", "network", b"network", "pin", b"pin", "shared_device", b"shared_device"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -762,6 +762,9 @@ class ServiceEntry(_message.Message):
     AGENCY_FIELD_NUMBER: _builtins.int
     CATEGORIES_FIELD_NUMBER: _builtins.int
     ADDRESSES_FIELD_NUMBER: _builtins.int
+    LANGUAGES_FIELD_NUMBER: _builtins.int
+    CONFIDENTIAL_FIELD_NUMBER: _builtins.int
+    LAST_CHECKED_FIELD_NUMBER: _builtins.int
     service: _builtins.str
     """Service id."""
     name: _builtins.str
@@ -769,13 +772,20 @@ class ServiceEntry(_message.Message):
     organization_name: _builtins.str
     """The organisation's name."""
     description: _builtins.str
-    """What it does."""
+    """What it does. Of a secret service, and of one that is given at a secret place, agencies and
+    operators alone are told it: it is free words, which may hold the address. Nobody finds such a
+    service by a word of it.
+    """
     minimum_age: _builtins.int
     """Youngest age in years; absent when there is no limit."""
     maximum_age: _builtins.int
     """Oldest age in years; absent when there is no limit."""
     agency: _builtins.str
     """The agency that receives referrals for it; empty when none does."""
+    confidential: _builtins.bool
+    """Whether its places are secret: it is reached by phone alone."""
+    last_checked: _builtins.str
+    """The day on which somebody last checked that this is right, YYYY-MM-DD; empty where none is known."""
     @_builtins.property
     def needs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Needs that it serves, in the package's own terms."""
@@ -786,7 +796,7 @@ class ServiceEntry(_message.Message):
 
     @_builtins.property
     def eligibility(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Situations that it serves."""
+        """Situations that it serves; told as the description is."""
 
     @_builtins.property
     def phones(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -799,6 +809,10 @@ class ServiceEntry(_message.Message):
     @_builtins.property
     def addresses(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Public addresses. A confidential place has none."""
+
+    @_builtins.property
+    def languages(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Languages that are spoken there, in the package's own terms."""
 
     def __init__(
         self,
@@ -816,10 +830,13 @@ class ServiceEntry(_message.Message):
         agency: _builtins.str = ...,
         categories: _abc.Iterable[_builtins.str] | None = ...,
         addresses: _abc.Iterable[_builtins.str] | None = ...,
+        languages: _abc.Iterable[_builtins.str] | None = ...,
+        confidential: _builtins.bool = ...,
+        last_checked: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_maximum_age", b"_maximum_age", "_minimum_age", b"_minimum_age", "maximum_age", b"maximum_age", "minimum_age", b"minimum_age"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_maximum_age", b"_maximum_age", "_minimum_age", b"_minimum_age", "addresses", b"addresses", "agency", b"agency", "areas", b"areas", "categories", b"categories", "description", b"description", "eligibility", b"eligibility", "maximum_age", b"maximum_age", "minimum_age", b"minimum_age", "name", b"name", "needs", b"needs", "organization_name", b"organization_name", "phones", b"phones", "service", b"service"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_maximum_age", b"_maximum_age", "_minimum_age", b"_minimum_age", "addresses", b"addresses", "agency", b"agency", "areas", b"areas", "categories", b"categories", "confidential", b"confidential", "description", b"description", "eligibility", b"eligibility", "languages", b"languages", "last_checked", b"last_checked", "maximum_age", b"maximum_age", "minimum_age", b"minimum_age", "name", b"name", "needs", b"needs", "organization_name", b"organization_name", "phones", b"phones", "service", b"service"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__maximum_age: _TypeAlias = _typing.Literal["maximum_age"]  # noqa: Y015
     _WhichOneofArgType__maximum_age: _TypeAlias = _typing.Literal["_maximum_age", b"_maximum_age"]  # noqa: Y015
@@ -844,18 +861,27 @@ class SearchServicesRequest(_message.Message):
     AGE_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    LANGUAGE_FIELD_NUMBER: _builtins.int
     need: _builtins.str
-    """Words of the need, e.g. "immigration"; empty for any."""
+    """Words of the need, e.g. "immigration"; empty for any. Of a service whose description is not
+    told to everybody its name and terms alone are searched.
+    """
     area: _builtins.str
     """Area, e.g. "Broward County"; empty for any."""
     eligibility: _builtins.str
-    """Words of her situation, e.g. "domestic violence"; empty for any."""
+    """Words of her situation, e.g. "domestic violence"; empty for any. A service whose situations
+    are not told to everybody is found as one that states none.
+    """
     age: _builtins.int
     """Age in years; absent for any."""
     page_size: _builtins.int
     """At most this many; 0 means 20, more than 100 means 100."""
     page_token: _builtins.str
     """From the last answer; empty for the first page."""
+    language: _builtins.str
+    """Name or code of a language that is spoken there, e.g. "Spanish" or "es"; empty for any. What
+    is known of a secret place alone is found by the code.
+    """
     def __init__(
         self,
         *,
@@ -865,10 +891,11 @@ class SearchServicesRequest(_message.Message):
         age: _builtins.int | None = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        language: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_age", b"_age", "age", b"age"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_age", b"_age", "age", b"age", "area", b"area", "eligibility", b"eligibility", "need", b"need", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_age", b"_age", "age", b"age", "area", b"area", "eligibility", b"eligibility", "language", b"language", "need", b"need", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__age: _TypeAlias = _typing.Literal["age"]  # noqa: Y015
     _WhichOneofArgType__age: _TypeAlias = _typing.Literal["_age", b"_age"]  # noqa: Y015
@@ -1009,3 +1036,61 @@ class SetServiceNeedsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SetServiceNeedsResponse: _TypeAlias = SetServiceNeedsResponse  # noqa: Y015
+
+@_typing.final
+class SetConfidentialRequest(_message.Message):
+    """SetConfidentialRequest says whether a service's places are secret."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    SERVICE_FIELD_NUMBER: _builtins.int
+    CONFIDENTIAL_FIELD_NUMBER: _builtins.int
+    PHONE_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """UUID of this request."""
+    service: _builtins.str
+    """Service id."""
+    confidential: _builtins.bool
+    """Whether they are secret."""
+    phone: _builtins.str
+    """The one number that is shown for it; empty for those of its numbers that belong to no place."""
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        service: _builtins.str = ...,
+        confidential: _builtins.bool = ...,
+        phone: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["confidential", b"confidential", "phone", b"phone", "request_id", b"request_id", "service", b"service"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetConfidentialRequest: _TypeAlias = SetConfidentialRequest  # noqa: Y015
+
+@_typing.final
+class SetConfidentialResponse(_message.Message):
+    """SetConfidentialResponse is what is shown of it now."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SERVICE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def service(self) -> Global___ServiceEntry:
+        """The service; absent where the directory does not list it any more."""
+
+    def __init__(
+        self,
+        *,
+        service: Global___ServiceEntry | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["service", b"service"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["service", b"service"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetConfidentialResponse: _TypeAlias = SetConfidentialResponse  # noqa: Y015

@@ -96,6 +96,11 @@ class DirectoryServiceStub:
                 request_serializer=safehand_dot_referral_dot_v1_dot_directory__pb2.SetServiceNeedsRequest.SerializeToString,
                 response_deserializer=safehand_dot_referral_dot_v1_dot_directory__pb2.SetServiceNeedsResponse.FromString,
                 _registered_method=True)
+        self.SetConfidential = channel.unary_unary(
+                '/safehand.referral.v1.DirectoryService/SetConfidential',
+                request_serializer=safehand_dot_referral_dot_v1_dot_directory__pb2.SetConfidentialRequest.SerializeToString,
+                response_deserializer=safehand_dot_referral_dot_v1_dot_directory__pb2.SetConfidentialResponse.FromString,
+                _registered_method=True)
 
 
 class DirectoryServiceServicer:
@@ -190,6 +195,14 @@ class DirectoryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SetConfidential(self, request, context):
+        """SetConfidential keeps the places of a service secret, whatever a package says of them now or later,
+        or no longer. Every service that is given there shows no address of them. An operator command.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_DirectoryServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -252,6 +265,11 @@ def add_DirectoryServiceServicer_to_server(servicer, server):
                     servicer.SetServiceNeeds,
                     request_deserializer=safehand_dot_referral_dot_v1_dot_directory__pb2.SetServiceNeedsRequest.FromString,
                     response_serializer=safehand_dot_referral_dot_v1_dot_directory__pb2.SetServiceNeedsResponse.SerializeToString,
+            ),
+            'SetConfidential': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetConfidential,
+                    request_deserializer=safehand_dot_referral_dot_v1_dot_directory__pb2.SetConfidentialRequest.FromString,
+                    response_serializer=safehand_dot_referral_dot_v1_dot_directory__pb2.SetConfidentialResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -580,6 +598,33 @@ class DirectoryService:
             '/safehand.referral.v1.DirectoryService/SetServiceNeeds',
             safehand_dot_referral_dot_v1_dot_directory__pb2.SetServiceNeedsRequest.SerializeToString,
             safehand_dot_referral_dot_v1_dot_directory__pb2.SetServiceNeedsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetConfidential(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/safehand.referral.v1.DirectoryService/SetConfidential',
+            safehand_dot_referral_dot_v1_dot_directory__pb2.SetConfidentialRequest.SerializeToString,
+            safehand_dot_referral_dot_v1_dot_directory__pb2.SetConfidentialResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -64,6 +64,10 @@ class DirectoryServiceStub:
     """GetService returns one service."""
     SetServiceNeeds: _grpc.UnaryUnaryMultiCallable[_directory_pb2.SetServiceNeedsRequest, _directory_pb2.SetServiceNeedsResponse]
     """SetServiceNeeds says which categories a service may receive. An operator command."""
+    SetConfidential: _grpc.UnaryUnaryMultiCallable[_directory_pb2.SetConfidentialRequest, _directory_pb2.SetConfidentialResponse]
+    """SetConfidential keeps the places of a service secret, whatever a package says of them now or later,
+    or no longer. Every service that is given there shows no address of them. An operator command.
+    """
 
 @_typing.type_check_only
 class DirectoryServiceAsyncStub(DirectoryServiceStub):
@@ -101,6 +105,10 @@ class DirectoryServiceAsyncStub(DirectoryServiceStub):
     """GetService returns one service."""
     SetServiceNeeds: _aio.UnaryUnaryMultiCallable[_directory_pb2.SetServiceNeedsRequest, _directory_pb2.SetServiceNeedsResponse]  # type: ignore[assignment]
     """SetServiceNeeds says which categories a service may receive. An operator command."""
+    SetConfidential: _aio.UnaryUnaryMultiCallable[_directory_pb2.SetConfidentialRequest, _directory_pb2.SetConfidentialResponse]  # type: ignore[assignment]
+    """SetConfidential keeps the places of a service secret, whatever a package says of them now or later,
+    or no longer. Every service that is given there shows no address of them. An operator command.
+    """
 
 class DirectoryServiceServicer(metaclass=_abc_1.ABCMeta):
     """DirectoryService carries what agencies publish about themselves. It is believed for nothing that
@@ -207,5 +215,15 @@ class DirectoryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_directory_pb2.SetServiceNeedsResponse, _abc.Awaitable[_directory_pb2.SetServiceNeedsResponse]]:
         """SetServiceNeeds says which categories a service may receive. An operator command."""
+
+    @_abc_1.abstractmethod
+    def SetConfidential(
+        self,
+        request: _directory_pb2.SetConfidentialRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_directory_pb2.SetConfidentialResponse, _abc.Awaitable[_directory_pb2.SetConfidentialResponse]]:
+        """SetConfidential keeps the places of a service secret, whatever a package says of them now or later,
+        or no longer. Every service that is given there shows no address of them. An operator command.
+        """
 
 def add_DirectoryServiceServicer_to_server(servicer: DirectoryServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

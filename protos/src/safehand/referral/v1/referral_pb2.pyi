@@ -22,6 +22,30 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _NextActor:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _NextActorEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_NextActor.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    NEXT_ACTOR_UNSPECIFIED: _NextActor.ValueType  # 0
+    """Nobody: it is over."""
+    NEXT_ACTOR_RECIPIENT: _NextActor.ValueType  # 1
+    """The agency that received it."""
+    NEXT_ACTOR_SENDER: _NextActor.ValueType  # 2
+    """The agency that sent it."""
+
+class NextActor(_NextActor, metaclass=_NextActorEnumTypeWrapper):
+    """NextActor is who has to do something next."""
+
+NEXT_ACTOR_UNSPECIFIED: NextActor.ValueType  # 0
+"""Nobody: it is over."""
+NEXT_ACTOR_RECIPIENT: NextActor.ValueType  # 1
+"""The agency that received it."""
+NEXT_ACTOR_SENDER: NextActor.ValueType  # 2
+"""The agency that sent it."""
+Global___NextActor: _TypeAlias = NextActor  # noqa: Y015
+
 class _ReferralState:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -117,6 +141,156 @@ DISCLOSURE_STATE_NONE: DisclosureState.ValueType  # 1
 DISCLOSURE_STATE_RELEASED: DisclosureState.ValueType  # 2
 """At least one part was or may have been opened."""
 Global___DisclosureState: _TypeAlias = DisclosureState  # noqa: Y015
+
+@_typing.final
+class ListStepsRequest(_message.Message):
+    """ListStepsRequest carries the ticket."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TICKET_FIELD_NUMBER: _builtins.int
+    ticket: _builtins.str
+    """JWS by consent's token key: it names the referrals and the caller's certificate."""
+    def __init__(
+        self,
+        *,
+        ticket: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ticket", b"ticket"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListStepsRequest: _TypeAlias = ListStepsRequest  # noqa: Y015
+
+@_typing.final
+class StepMoment(_message.Message):
+    """StepMoment is one thing that happened."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATE_FIELD_NUMBER: _builtins.int
+    AT_FIELD_NUMBER: _builtins.int
+    state: Global___ReferralState.ValueType
+    """The state that it led to."""
+    @_builtins.property
+    def at(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        state: Global___ReferralState.ValueType = ...,
+        at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StepMoment: _TypeAlias = StepMoment  # noqa: Y015
+
+@_typing.final
+class StepView(_message.Message):
+    """StepView is where one referral stands, in her terms. It holds nothing that the agencies wrote freely."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REFERRAL_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    SERVICE_NAME_FIELD_NUMBER: _builtins.int
+    URGENCY_FIELD_NUMBER: _builtins.int
+    NEXT_FIELD_NUMBER: _builtins.int
+    NEXT_BY_FIELD_NUMBER: _builtins.int
+    LATE_FIELD_NUMBER: _builtins.int
+    SHARING_STOPPED_FIELD_NUMBER: _builtins.int
+    ENDED_BY_FIELD_NUMBER: _builtins.int
+    REASON_CODE_FIELD_NUMBER: _builtins.int
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    MOMENTS_FIELD_NUMBER: _builtins.int
+    RESEAL_ASKED_AT_FIELD_NUMBER: _builtins.int
+    referral: _builtins.str
+    """The referral's random id, as in the ticket."""
+    state: Global___ReferralState.ValueType
+    """Where it stands."""
+    service_name: _builtins.str
+    """The service's name in the directory; empty where it is not listed any more."""
+    urgency: _builtins.str
+    """How urgent the sender called it: a code word."""
+    next: Global___NextActor.ValueType
+    """Who has to do something next."""
+    late: _builtins.bool
+    """Whether that date is over."""
+    sharing_stopped: _builtins.bool
+    """Whether sharing is stopped; place and clocks stay."""
+    ended_by: Global___Party.ValueType
+    """Who ended it."""
+    reason_code: _builtins.str
+    """Decline or withdrawal code; empty otherwise."""
+    outcome: _builtins.str
+    """Outcome code; empty until completed."""
+    @_builtins.property
+    def next_by(self) -> _timestamp_pb2.Timestamp:
+        """By when; absent where nothing is due or no date is known."""
+
+    @_builtins.property
+    def moments(self) -> _containers.RepeatedCompositeFieldContainer[Global___StepMoment]:
+        """What happened, oldest first."""
+
+    @_builtins.property
+    def reseal_asked_at(self) -> _timestamp_pb2.Timestamp:
+        """Since when the recipient asks for a new seal; absent where it does not."""
+
+    def __init__(
+        self,
+        *,
+        referral: _builtins.str = ...,
+        state: Global___ReferralState.ValueType = ...,
+        service_name: _builtins.str = ...,
+        urgency: _builtins.str = ...,
+        next: Global___NextActor.ValueType = ...,
+        next_by: _timestamp_pb2.Timestamp | None = ...,
+        late: _builtins.bool = ...,
+        sharing_stopped: _builtins.bool = ...,
+        ended_by: Global___Party.ValueType = ...,
+        reason_code: _builtins.str = ...,
+        outcome: _builtins.str = ...,
+        moments: _abc.Iterable[Global___StepMoment] | None = ...,
+        reseal_asked_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["next_by", b"next_by", "reseal_asked_at", b"reseal_asked_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ended_by", b"ended_by", "late", b"late", "moments", b"moments", "next", b"next", "next_by", b"next_by", "outcome", b"outcome", "reason_code", b"reason_code", "referral", b"referral", "reseal_asked_at", b"reseal_asked_at", "service_name", b"service_name", "sharing_stopped", b"sharing_stopped", "state", b"state", "urgency", b"urgency"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StepView: _TypeAlias = StepView  # noqa: Y015
+
+@_typing.final
+class ListStepsResponse(_message.Message):
+    """ListStepsResponse holds those that are known here; one that was allowed and never sent is not."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STEPS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def steps(self) -> _containers.RepeatedCompositeFieldContainer[Global___StepView]:
+        """In the ticket's order."""
+
+    def __init__(
+        self,
+        *,
+        steps: _abc.Iterable[Global___StepView] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["steps", b"steps"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListStepsResponse: _TypeAlias = ListStepsResponse  # noqa: Y015
 
 @_typing.final
 class ListDeadLettersRequest(_message.Message):

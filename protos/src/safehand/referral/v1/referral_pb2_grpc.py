@@ -75,6 +75,11 @@ class ReferralServiceStub:
                 request_serializer=safehand_dot_referral_dot_v1_dot_referral__pb2.AskResealRequest.SerializeToString,
                 response_deserializer=safehand_dot_referral_dot_v1_dot_referral__pb2.AskResealResponse.FromString,
                 _registered_method=True)
+        self.ListSteps = channel.unary_unary(
+                '/safehand.referral.v1.ReferralService/ListSteps',
+                request_serializer=safehand_dot_referral_dot_v1_dot_referral__pb2.ListStepsRequest.SerializeToString,
+                response_deserializer=safehand_dot_referral_dot_v1_dot_referral__pb2.ListStepsResponse.FromString,
+                _registered_method=True)
         self.ListEvents = channel.unary_unary(
                 '/safehand.referral.v1.ReferralService/ListEvents',
                 request_serializer=safehand_dot_referral_dot_v1_dot_referral__pb2.ListEventsRequest.SerializeToString,
@@ -162,6 +167,14 @@ class ReferralServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListSteps(self, request, context):
+        """ListSteps tells what is happening with her referrals, by a ticket that consent signed for her
+        session: state, who is next and by when. Her pages call it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListEvents(self, request, context):
         """ListEvents returns referral's own event sequence to the other services.
         """
@@ -241,6 +254,11 @@ def add_ReferralServiceServicer_to_server(servicer, server):
                     servicer.AskReseal,
                     request_deserializer=safehand_dot_referral_dot_v1_dot_referral__pb2.AskResealRequest.FromString,
                     response_serializer=safehand_dot_referral_dot_v1_dot_referral__pb2.AskResealResponse.SerializeToString,
+            ),
+            'ListSteps': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSteps,
+                    request_deserializer=safehand_dot_referral_dot_v1_dot_referral__pb2.ListStepsRequest.FromString,
+                    response_serializer=safehand_dot_referral_dot_v1_dot_referral__pb2.ListStepsResponse.SerializeToString,
             ),
             'ListEvents': grpc.unary_unary_rpc_method_handler(
                     servicer.ListEvents,
@@ -485,6 +503,33 @@ class ReferralService:
             '/safehand.referral.v1.ReferralService/AskReseal',
             safehand_dot_referral_dot_v1_dot_referral__pb2.AskResealRequest.SerializeToString,
             safehand_dot_referral_dot_v1_dot_referral__pb2.AskResealResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSteps(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/safehand.referral.v1.ReferralService/ListSteps',
+            safehand_dot_referral_dot_v1_dot_referral__pb2.ListStepsRequest.SerializeToString,
+            safehand_dot_referral_dot_v1_dot_referral__pb2.ListStepsResponse.FromString,
             options,
             channel_credentials,
             insecure,

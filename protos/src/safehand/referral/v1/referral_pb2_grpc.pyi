@@ -49,6 +49,10 @@ class ReferralServiceStub:
     """CompleteReferral closes an accepted referral with its outcome. Only the recipient can."""
     AskReseal: _grpc.UnaryUnaryMultiCallable[_referral_pb2.AskResealRequest, _referral_pb2.AskResealResponse]
     """AskReseal says that the recipient cannot open it any more, such as after it lost its key."""
+    ListSteps: _grpc.UnaryUnaryMultiCallable[_referral_pb2.ListStepsRequest, _referral_pb2.ListStepsResponse]
+    """ListSteps tells what is happening with her referrals, by a ticket that consent signed for her
+    session: state, who is next and by when. Her pages call it.
+    """
     ListEvents: _grpc.UnaryUnaryMultiCallable[_referral_pb2.ListEventsRequest, _referral_pb2.ListEventsResponse]
     """ListEvents returns referral's own event sequence to the other services."""
     ReplayEvents: _grpc.UnaryUnaryMultiCallable[_referral_pb2.ReplayEventsRequest, _referral_pb2.ReplayEventsResponse]
@@ -85,6 +89,10 @@ class ReferralServiceAsyncStub(ReferralServiceStub):
     """CompleteReferral closes an accepted referral with its outcome. Only the recipient can."""
     AskReseal: _aio.UnaryUnaryMultiCallable[_referral_pb2.AskResealRequest, _referral_pb2.AskResealResponse]  # type: ignore[assignment]
     """AskReseal says that the recipient cannot open it any more, such as after it lost its key."""
+    ListSteps: _aio.UnaryUnaryMultiCallable[_referral_pb2.ListStepsRequest, _referral_pb2.ListStepsResponse]  # type: ignore[assignment]
+    """ListSteps tells what is happening with her referrals, by a ticket that consent signed for her
+    session: state, who is next and by when. Her pages call it.
+    """
     ListEvents: _aio.UnaryUnaryMultiCallable[_referral_pb2.ListEventsRequest, _referral_pb2.ListEventsResponse]  # type: ignore[assignment]
     """ListEvents returns referral's own event sequence to the other services."""
     ReplayEvents: _aio.UnaryUnaryMultiCallable[_referral_pb2.ReplayEventsRequest, _referral_pb2.ReplayEventsResponse]  # type: ignore[assignment]
@@ -166,6 +174,16 @@ class ReferralServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_referral_pb2.AskResealResponse, _abc.Awaitable[_referral_pb2.AskResealResponse]]:
         """AskReseal says that the recipient cannot open it any more, such as after it lost its key."""
+
+    @_abc_1.abstractmethod
+    def ListSteps(
+        self,
+        request: _referral_pb2.ListStepsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_referral_pb2.ListStepsResponse, _abc.Awaitable[_referral_pb2.ListStepsResponse]]:
+        """ListSteps tells what is happening with her referrals, by a ticket that consent signed for her
+        session: state, who is next and by when. Her pages call it.
+        """
 
     @_abc_1.abstractmethod
     def ListEvents(

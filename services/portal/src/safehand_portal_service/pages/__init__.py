@@ -1,0 +1,1 @@
+"""Her pages; each module gives ``ROUTES``."""

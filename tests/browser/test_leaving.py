@@ -134,8 +134,8 @@ def test_with_script_nothing_of_hers_is_behind_back(
     # A link inside of the page is no entry of its own either.
     walk.page.focus('a.skip[href="#m"]')
     walk.page.keyboard.press("Enter")
-    assert walk.path == "/list#m"
-    assert walk.page.evaluate("document.activeElement.id") == "m"
+    walk.page.wait_for_url(f"{walk.portal.url}/list#m")
+    walk.page.wait_for_function("document.activeElement.id == 'm'")
     leave(walk, how)
     nothing_left(walk, session)
     back(walk)

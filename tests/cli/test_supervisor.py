@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from safehand_cli.supervisor import Child, Supervisor
+from safehand_core.errors import SafehandError
 
 from tests.harness.world import eventually
 
@@ -59,6 +60,21 @@ def test_a_start_that_fails_does_not_end_the_others(tmp_path: Path) -> None:
         child.log = tmp_path / "log"
         eventually(lambda: supervisor.starts("one") == 2, "it was started again")
         assert alive(other)
+    finally:
+        supervisor.stop()
+
+
+def test_what_a_child_that_ends_at_once_said_last_can_be_shown(tmp_path: Path) -> None:
+    supervisor = Supervisor()
+    child = sleeper("one", tmp_path)
+    child.argv = lambda: [sys.executable, "-c", "raise SystemExit('first\\nno such setting')"]
+    child.ready = lambda: False
+    try:
+        with pytest.raises(SafehandError) as refused:
+            supervisor.start(child, timeout_s=2.0)
+        assert refused.value.metadata == {"process": "one"}
+        assert supervisor.last_words("one") == "no such setting"
+        assert supervisor.last_words("nobody") == ""
     finally:
         supervisor.stop()
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -282,6 +285,13 @@ def test_an_unknown_zone_is_refused() -> None:
         Catalogues.load(zone="Mars/Olympus")
 
     assert refused.value.reason is Reason.CONFIG_INVALID
+
+
+def test_zones_are_known_where_the_system_has_none() -> None:
+    """A slim container has no /usr/share/zoneinfo: the locked tzdata is asked then."""
+    known = "from zoneinfo import ZoneInfo; ZoneInfo('Asia/Kabul'); ZoneInfo('UTC')"
+    environment = {**os.environ, "PYTHONTZPATH": ""}
+    subprocess.run([sys.executable, "-c", known], env=environment, check=True)
 
 
 # --- reviewed or not ------------------------------------------------------------------------------

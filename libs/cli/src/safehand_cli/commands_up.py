@@ -115,7 +115,10 @@ def _run(
     except AssertionError as error:
         typer.echo(f"the story did not hold: {error}", err=True)
         raise typer.Exit(EXIT_WRONG) from None
-    except SafehandError:
+    except SafehandError as error:
+        process = error.metadata.get("process", "")
+        if said := system.supervisor.last_words(process):
+            typer.echo(f"{process} said last: {said}", err=True)
         typer.echo(f"the processes' logs are in {sandbox.root / 'logs'}", err=True)
         raise
     finally:

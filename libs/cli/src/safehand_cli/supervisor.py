@@ -82,7 +82,7 @@ class Supervisor:
     def start(self, child: Child, *, timeout_s: float = START_S) -> int:
         """Start ``child`` and wait until it is ready; its pid.
 
-        Raises UNAVAILABLE with the last lines of its log when it is not ready in time.
+        Raises UNAVAILABLE, which names the process, when it is not ready in time.
         """
         self.begin(child)
         self.wait_ready(child.name, timeout_s=timeout_s)
@@ -107,6 +107,14 @@ class Supervisor:
         raise SafehandError(
             Reason.UNAVAILABLE, "a process did not start", metadata={"process": name}
         )
+
+    def last_words(self, name: str) -> str:
+        """The last line of a child's log: what a process that ends at its start says last."""
+        try:
+            lines = self._children[name].log.read_text("utf-8", "replace").splitlines()
+        except (KeyError, OSError):
+            return ""
+        return lines[-1] if lines else ""
 
     def pid(self, name: str) -> int:
         process = self._children[name].process

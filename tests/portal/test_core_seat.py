@@ -283,7 +283,7 @@ def test_a_covered_session_shows_one_page_everywhere(client: Client, she: Her) -
     form = {"c": token(she.session), "pin": WRONG, "next": "//evil.example", "to": "/seen"}
     refused = client.post("/in/again", form, she.session)
     assert refused.status == 200
-    assert "That did not work" in refused.text
+    assert "That PIN did not work" in refused.text
     opened = client.post("/in/again", {**form, "pin": PIN}, she.session)
     assert (opened.status, opened.header("location")) == (303, "/home")
     assert opened.session not in (b"", she.session)

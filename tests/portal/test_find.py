@@ -247,6 +247,17 @@ def test_ages_languages_and_the_day_of_the_last_check(world: World) -> None:
     assert "Thursday, October 1, 2026" in page.text
 
 
+def test_languages_that_are_known_are_named_in_hers(world: World) -> None:
+    known = pb.ServiceEntry()
+    known.CopyFrom(OPEN)
+    world.answer = pb.SearchServicesResponse(services=[known])
+    world.answer.services[0].languages[:] = ["Spanish", "ti", "HAITIAN CREOLE", "Home <sign>"]
+    page = world.browser().post("/find?l=es", [("words", "legal")])
+
+    for words in ("español", "tigriña", "criollo haitiano", "Home <sign>"):
+        assert words in page.text
+
+
 def test_no_map_no_picture_and_no_other_site(world: World) -> None:
     page = search(world.browser())
 

@@ -159,6 +159,13 @@ class Words:
         named = [(tag, self._catalogue.locale.languages.get(tag, tag)) for tag in tags]
         return sorted(named, key=lambda item: unicodedata.normalize("NFKD", item[1].casefold()))
 
+    def tongue(self, name: str) -> str:
+        """A language that is named in English, or by its code, in this one; what CLDR does not know
+        as one stays as it is."""
+        tag = _english_tongues().get(name.casefold(), name.casefold())
+        known = self._catalogue.locale.languages.get(tag)
+        return name if known is None else escape(known)
+
     def sensitive(self, page: str) -> Words:
         """What ``page`` may be shown in. Every page calls this, with its catalogue's name.
 
@@ -303,6 +310,12 @@ class Catalogues:
             if q > weight:
                 best, weight = tag, q
         return best
+
+
+@lru_cache(maxsize=1)
+def _english_tongues() -> dict[str, str]:
+    """CLDR's English names of languages, in small letters, with their codes."""
+    return {name.casefold(): tag for tag, name in Locale(SOURCE).languages.items()}
 
 
 @lru_cache(maxsize=8192)

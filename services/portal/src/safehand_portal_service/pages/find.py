@@ -161,7 +161,7 @@ def entry(service: pb.ServiceEntry, words: Words) -> Found:
         places=() if secret else tuple(service.addresses),
         areas=tuple(service.areas),
         needs=tuple(service.needs) if secret else (),
-        languages=tuple(service.languages),
+        languages=tuple(words.tongue(name) for name in service.languages),
         ages=_ages(service, words),
         checked=_day(service.last_checked, words),
         confidential=secret,

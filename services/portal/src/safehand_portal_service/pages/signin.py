@@ -137,7 +137,7 @@ def uncovered(page: Page) -> Response:
     """Take the PIN. She goes on at the first page, wherever she was."""
     pin = page.form.digits("pin")
     if not _PIN.fullmatch(pin):
-        return _again(page, page.t("signin.failed"))
+        return _again(page, page.t("signin.again_failed"))
     request = pb.UnlockSessionRequest(session=page.session, pin=pin)
     try:
         answer = backend.call(
@@ -147,7 +147,7 @@ def uncovered(page: Page) -> Response:
         said = page.words.n("signin.wait", errors.minutes(throttled.seconds))
         return _again(page, said, throttled.seconds)
     except backend.Refused:
-        return _again(page, page.t("signin.failed"))
+        return _again(page, page.t("signin.again_failed"))
     page.keep(answer.session, answer.seat)
     return page.see_other("/home")
 

@@ -26,10 +26,17 @@ from tests.harness.world import running
 LANGUAGES: Final = ("en", "es", "ar")
 WIDTHS: Final = {360: 740, 1280: 800}
 """Width of the window to its height, in CSS pixels: a small phone, a desk."""
+TOGETHER: Final = (
+    ("en", "hers-home"),
+    ("en", "hers-list"),
+    ("es", "hers-seen"),
+    ("ar", "stopped"),
+)
+"""Language and page of ``docs/img/her-pages.png``, which is a copy that a person took."""
 OUT: Final = Path("out") / "screenshots"
 
 
-def pictures(found: Browsers, portal: Portal, few: RareWorld, out: Path) -> Iterator[Path]:
+def taken(found: Browsers, portal: Portal, few: RareWorld, out: Path) -> Iterator[Path]:
     """Take them all; each path as it is written."""
     for language in LANGUAGES:
         with ExitStack() as stack:
@@ -79,6 +86,27 @@ def sheet(out: Path) -> None:
     )
 
 
+def together(found: Browsers, out: Path) -> Path:
+    """``together.png``: some of the pages beside each other, as the README shows them."""
+    folder = out.absolute()
+    pictures = [next((folder / tag / "360").glob(f"*-{name}.png")) for tag, name in TOGETHER]
+    frames = "".join(f'<div><img alt="" src="{file.as_uri()}"></div>' for file in pictures)
+    page = folder / "together.html"
+    page.write_text(
+        "<!doctype html><meta charset=utf-8><style>body{margin:0;background:#d9d3c7}"
+        "main{display:flex;gap:24px;padding:24px;width:max-content}div{width:360px;height:900px;"
+        "overflow:hidden;border-radius:20px;box-shadow:0 4px 18px #0004}img{display:block}"
+        f"</style><main>{frames}</main>",
+        encoding="utf-8",
+    )
+    with found.context() as context:
+        shown = context.new_page()
+        shown.goto(page.as_uri())
+        shown.locator("main").screenshot(path=out / "together.png")
+    page.unlink()
+    return out / "together.png"
+
+
 def main() -> int:
     """0 when every page was taken, 1 where there is no browser."""
     parser = argparse.ArgumentParser(prog="make screenshots ARGS=...", description=__doc__)
@@ -96,9 +124,10 @@ def main() -> int:
         portal = beside(world, stack.enter_context(outside()))
         few = stack.enter_context(serving(folder / "few"))
         found = stack.enter_context(browsers(executable))
-        taken = sum(1 for _ in pictures(found, portal, few, out))
-    sheet(out)
-    print(f"{taken} pictures; see {out / 'index.html'}")
+        count = sum(1 for _ in taken(found, portal, few, out))
+        sheet(out)
+        together(found, out)
+    print(f"{count} pictures; see {out / 'index.html'}")
     return 0
 
 

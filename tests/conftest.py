@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 import pytest
 from hypothesis import HealthCheck, settings
+from safehand_consent_service import cards
 
 from tests.fault import summary
 from tests.harness import engine
 from tests.harness.world import World, running
+
+QUICK_MEMORY_KIB: Final = 8
+"""The least that Argon2 knows. No test is about how long a guess takes: that is in bench/."""
 
 settings.register_profile(
     "safehand",
@@ -21,7 +26,9 @@ settings.load_profile("safehand")
 
 
 def pytest_configure() -> None:
-    """Refuse at once where containers are demanded and cannot be had."""
+    """Refuse at once where containers are demanded and cannot be had. PINs are hashed quickly where
+    a test runs consent in its own process; processes of their own keep the real cost."""
+    cards.ARGON2_MEMORY_KIB, cards.ARGON2_PASSES = QUICK_MEMORY_KIB, 1  # type: ignore[misc]
     try:
         engine.choice()
     except engine.NoEngineError as error:

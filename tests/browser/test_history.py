@@ -24,6 +24,8 @@ from tests.browser.walk import LEAVE, Walk
 from tests.harness.browser import Browsers
 from tests.harness.portal import NUMBER, Portal, Shares, without_exit
 
+pytestmark = pytest.mark.slow  # a browser's own database after each way out
+
 WORD: Final = "localhost"
 """A word of the portal's address, for which somebody searches."""
 OTHER: Final = f"/{WORD}-news"
@@ -166,7 +168,6 @@ def test_where_no_exit_is_set_the_clock_stays_in_the_history(
     neutral(mine, shares)
 
 
-@pytest.mark.slow
 def test_who_closes_the_tab_leaves_its_last_page_in_the_history(
     device: Make, portal: Portal
 ) -> None:
@@ -183,7 +184,7 @@ def test_who_closes_the_tab_leaves_its_last_page_in_the_history(
     ("javascript", "shared", "stays"),
     [
         pytest.param(False, True, [*WAY], id="no script"),
-        pytest.param(True, False, ["/home", "/list"], id="only me", marks=pytest.mark.slow),
+        pytest.param(True, False, ["/home", "/list"], id="only me"),
     ],
 )
 def test_else_pages_of_hers_stay_in_the_history(

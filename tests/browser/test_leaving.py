@@ -21,6 +21,8 @@ from tests.browser.walk import BACK_MS, LEAVE, NOTHING_KEPT, Walk
 from tests.harness.portal import Outside, Portal, Seated, Shares, asked_for, without_exit
 from tests.harness.world import Person
 
+pytestmark = pytest.mark.slow  # each way out, with and without memory and script
+
 SENSITIVE: Final = ("Lantern Law Centre", "Harbour House")
 """Names that stand on her pages and on no page for everybody."""
 SHIFT: Final = "Shift"

@@ -21,6 +21,8 @@ from tests.browser.walk import LEAVE
 from tests.harness.portal import Portal, Shares, asked_for
 from tests.harness.world import WORKER, eventually
 
+pytestmark = pytest.mark.slow  # services are killed and come back
+
 PHONE: Final = "000-0100"
 CALL: Final = f'a[href="tel:{PHONE}"]'
 

@@ -12,6 +12,8 @@ from tests.browser.tour import STOP_ALL
 from tests.browser.walk import Walk
 from tests.harness.portal import Portal, Seated, asked_for
 
+pytestmark = pytest.mark.slow  # a browser for each way to press
+
 LIMIT_MS: Final = 15_000
 """How long the script waits for an answer."""
 SKIP: Final = 'a.skip[href="#m"]'

@@ -14,6 +14,8 @@ from tests.browser.conftest import Walker
 from tests.browser.walk import LEAVE
 from tests.harness.portal import Portal
 
+pytestmark = pytest.mark.slow  # whole journeys
+
 ALL: Final = Catalogues.load(allow_unreviewed=True)
 TAGS: Final = [language.tag for language in ALL.languages]
 SCRIPT: Final = re.compile(r"/s-[0-9a-f]+\.js$")

@@ -132,6 +132,7 @@ def require_lines(expected: str, output: str) -> None:
 
 
 @pytest.mark.timeout(TIMEOUT_S + 60)
+@pytest.mark.slow  # minutes of commands
 @pytest.mark.parametrize("page", SHELL, ids=name_of)
 def test_shell_blocks(page: Path, place: Path, request: pytest.FixtureRequest) -> None:
     if page.name not in ALONE:

@@ -13,10 +13,12 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import psycopg
 import pytest
+from safehand_core.keystore import make_private_dir
 from safehand_store import migrate, roles
 from safehand_store.engine import begin_write, open_engine
 from safehand_store.location import Location, Postgres
@@ -31,6 +33,7 @@ ENGINES: Final = (SQLITE, "pg18", "pg15")
 QUICK: Final = (SQLITE, "pg18")
 """On which the conformance tests of the store run in every suite."""
 _numbers: Final = itertools.count(1)
+_templates: Final[dict[str, bytes]] = {}
 
 
 def chosen() -> str:
@@ -97,8 +100,9 @@ class Database:
         return {f"SAFEHAND_{service.upper()}_DATABASE_URL": self.url}
 
     def migrate(self, scripts: Path, metadata: MetaData) -> None:
-        """What ``safehand database migrate`` does; nothing on SQLite, where the service does."""
+        """What ``safehand database migrate`` does, and on SQLite the service itself."""
         if isinstance(self.location, Path):
+            migrate.open_service(self.location, scripts, metadata).dispose()
             return
         engine = open_engine(self.owner)
         try:
@@ -203,17 +207,28 @@ def new(file: Path, engine: str | None = None) -> Database:
 
 
 def copied(file: Path, make: Callable[[Database], None], label: str) -> Database:
-    """As ``new``, after ``make``. On PostgreSQL a copy of one that was made so before."""
+    """As ``new``, after ``make``: a copy of one that was made so before."""
     engine = require(chosen())
     if engine == SQLITE:
-        made = Database(file, file)
-        make(made)
-        return made
+        if not file.exists():
+            make_private_dir(file.parent)
+            file.write_bytes(_template(make, label))
+        return Database(file, file)
     cluster = postgres.shared(engine)
     template = f"template_{label}"
     if not cluster.execute(f"SELECT 1 FROM pg_database WHERE datname = '{template}'"):
         make(on(cluster, template))
     return on(cluster, template=template)
+
+
+def _template(make: Callable[[Database], None], label: str) -> bytes:
+    """What ``make`` makes of an empty file, once for each process."""
+    if label not in _templates:
+        with TemporaryDirectory(prefix="safehand-") as folder:
+            file = Path(folder) / "made.sqlite3"
+            make(Database(file, file))
+            _templates[label] = file.read_bytes()
+    return _templates[label]
 
 
 def on(cluster: Cluster, name: str | None = None, template: str = "template0") -> Database:

@@ -16,7 +16,7 @@ from safehand_store.location import Postgres
 from sqlalchemy import MetaData
 
 from tests.harness import database
-from tests.harness.database import Database
+from tests.harness.database import SQLITE, Database
 from tests.harness.postgres import Cluster
 
 SCHEMAS: Final[dict[str, tuple[Path, MetaData]]] = {
@@ -37,7 +37,8 @@ SCHEMAS: Final[dict[str, tuple[Path, MetaData]]] = {
 
 
 def of_service(service: str, file: Path) -> Database:
-    """A fresh database of ``service``, migrated where the service does not do it itself."""
+    """A fresh database of ``service``, migrated: a copy of one that this run made before. On
+    SQLite a file that is there already is left as it is."""
     return database.copied(file, lambda made: made.migrate(*SCHEMAS[service]), service)
 
 
@@ -48,8 +49,12 @@ def of_sandbox(sandbox: Sandbox, cluster: Cluster | None = None) -> dict[str, Da
     """
     found = {}
     for service in SCHEMAS:
+        file = sandbox.data(service) / f"{service}.sqlite3"
         if cluster is None:
-            made = of_service(service, sandbox.data(service) / f"{service}.sqlite3")
+            # A service that runs as it is run by others migrates its own file.
+            made = (
+                Database(file, file) if database.chosen() == SQLITE else of_service(service, file)
+            )
         else:
             made = database.on(cluster)
             made.migrate(*SCHEMAS[service])

@@ -12,7 +12,9 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 import pytest
@@ -127,6 +129,19 @@ class Sent:
     receipt: ledger_pb2.Receipt
 
 
+@cache
+def _authority() -> tuple[DevCa, TemporaryDirectory[str]]:
+    """One for all worlds of this process: a certificate says who somebody is, and no more."""
+    folder = TemporaryDirectory(prefix="safehand-")
+    return DevCa.create(Path(folder.name) / "ca"), folder
+
+
+@cache
+def _certificate(kind: Kind, name: str) -> TlsFiles:
+    authority, folder = _authority()
+    return authority.issue(Path(folder.name) / kind / name, spiffe_id(kind, name))
+
+
 class World:
     """Start it, use it, stop it. ``clock`` moves only by hand."""
 
@@ -135,8 +150,6 @@ class World:
         self.store = databases.of_service("consent", directory / "data" / "consent.sqlite3")
         self.clock: Any = clock or ManualClock()
         self.agencies = {name: Agency(name) for name in (A, B, C)}
-        self._ca = DevCa.create(directory / "ca")
-        self._tls: dict[str, TlsFiles] = {}
         self._channels: dict[str, Channel] = {}
         self._cards = 0
         consent = self.tls("service", "consent")
@@ -177,11 +190,7 @@ class World:
     # --- the parties -----------------------------------------------------------------------------
 
     def tls(self, kind: Kind, name: str) -> TlsFiles:
-        key = f"{kind}/{name}"
-        if key not in self._tls:
-            directory = self.directory / "tls" / kind / name
-            self._tls[key] = self._ca.issue(directory, spiffe_id(kind, name))
-        return self._tls[key]
+        return _certificate(kind, name)
 
     def channel(self, kind: Kind, name: str) -> Channel:
         """The party's own channel to consent; refusals are SafehandErrors, nothing is retried."""
@@ -195,7 +204,8 @@ class World:
 
     def second_certificate(self, name: str) -> TlsFiles:
         """What the operator's authority could issue behind an agency's back."""
-        return self._ca.issue(self.directory / "tls" / "second" / name, spiffe_id("agency", name))
+        directory = self.directory / "tls" / "second" / name
+        return _authority()[0].issue(directory, spiffe_id("agency", name))
 
     def agency(self, name: str) -> consent_pb2_grpc.ConsentServiceStub:
         return consent_pb2_grpc.ConsentServiceStub(self.channel("agency", name))

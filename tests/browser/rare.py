@@ -17,7 +17,8 @@ from urllib.parse import urlencode
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from playwright.sync_api import Route
-from safehand.consent.v1 import consent_pb2, portal_pb2, stops_pb2
+from safehand.consent.v1 import consent_pb2, guardians_pb2, portal_pb2, stops_pb2
+from safehand.referral.v1 import directory_pb2
 from safehand.referral.v1 import referral_pb2 as pb
 from safehand_core import ids
 from safehand_core.errors import SafehandError
@@ -41,6 +42,15 @@ QUIET_S: Final = 15 * DAY
 """Longer than any question and any record waits for her, and than a system may be silent."""
 SOON_S: Final = 5 * DAY
 TIMEOUT_S: Final = 30.0
+SEARCH: Final = 'form[action^="/find"] button[type=submit] >> nth=-1'
+MORE: Final = 'form:has(input[name=from]:not([value=""])) button'
+MANY: Final = directory_pb2.ServiceEntry(
+    service="many",
+    name="Help with papers (TEST)",
+    organization_name="Harbour House (TEST)",
+    phones=["555-0101"],
+    languages=["Arabic", "Spanish"],
+)
 
 
 @dataclass
@@ -49,6 +59,8 @@ class Told:
 
     views: list[pb.StepView] = field(default_factory=list)
     away: bool = False
+    found: directory_pb2.SearchServicesResponse | None = None
+    """What every search finds; None: nobody can be asked."""
 
     def ListSteps(  # noqa: N802 - the stub's name
         self, _: Any, timeout: float | None = None
@@ -56,6 +68,13 @@ class Told:
         if self.away:
             raise SafehandError(Reason.UNAVAILABLE)
         return pb.ListStepsResponse(steps=self.views)
+
+    def SearchServices(  # noqa: N802 - the stub's name
+        self, _: Any, timeout: float | None = None
+    ) -> directory_pb2.SearchServicesResponse:
+        if self.found is None:
+            raise SafehandError(Reason.UNAVAILABLE)
+        return self.found
 
 
 class _Failing:
@@ -83,6 +102,10 @@ class _Behind(Backend):
 
     @property
     def steps(self) -> Any:
+        return self.told
+
+    @property
+    def directory(self) -> Any:
         return self.told
 
 
@@ -152,6 +175,8 @@ def rare(make: Maker, world: RareWorld, language: str) -> Generator[Shown, None,
     yield from tried(walks)
     yield from looked(walks)
     yield from happening(walks)
+    yield from finding(walks)
+    yield from with_a_guardian(walks)
     yield from by_others(walks)
     yield from without_a_session(walks)
     yield from late(walks)
@@ -248,12 +273,53 @@ def happening(walks: _Walks) -> Iterator[Shown]:
         walk.go("/list")
         walk.click(f"{STOP_ONE} >> nth=0")
         yield at("stopped-steps-away", walk, "main .notice.info")
-        walk.go("/find")
-        walk.click('form[action^="/find"] button[type=submit]')
-        yield at("find-away", walk, "main .notice.warn")
     finally:
         world.told.away = False
         world.told.views = []
+
+
+def finding(walks: _Walks) -> Iterator[Shown]:
+    """Services that cannot be asked for now; and more of them than a page shows."""
+    told, walk = walks.world.told, walks.of()
+    walk.go(f"/find?l={walks.language}")
+    walk.click(SEARCH)
+    yield at("find-away", walk, "main .notice.warn")
+    told.found = directory_pb2.SearchServicesResponse(
+        services=[MANY], total=40, next_page_token="next"
+    )
+    try:
+        walk.click(SEARCH)
+        yield at("found-many", walk, MORE)
+        told.found.next_page_token = ""
+        walk.click(MORE)
+        yield at("found-the-last", walk, "main .items")
+    finally:
+        told.found = None
+
+
+def with_a_guardian(walks: _Walks) -> Iterator[Shown]:
+    """What she gave waits for somebody else's signature."""
+    world, she = walks.world, walks.her()
+    world.agency(A).SetCosign(
+        guardians_pb2.SetCosignRequest(
+            request_id=new_request_id(), subject_ref=she.ref, cosign=True, alone_purposes=[]
+        )
+    )
+    card = world.new_card()
+    world.agency(A).RegisterGuardian(
+        guardians_pb2.RegisterGuardianRequest(
+            request_id=new_request_id(),
+            subject_ref=she.ref,
+            card_number=card.number,
+            pin=card.pin,
+        )
+    )
+    world.give(she)
+    walk = walks.of(she)
+    walk.go("/list")
+    yield at("list-guardian", walk, "main .chip.ask")
+    walk.go(f"/list/{world.only(she).number}")
+    yield at("list-n-guardian", walk, "main .notice.info")
 
 
 def by_others(walks: _Walks) -> Iterator[Shown]:

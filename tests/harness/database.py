@@ -213,6 +213,7 @@ def copied(file: Path, make: Callable[[Database], None], label: str) -> Database
         if not file.exists():
             make_private_dir(file.parent)
             file.write_bytes(_template(make, label))
+            file.chmod(0o600)  # as the service makes it; its WAL takes the mode from it
         return Database(file, file)
     cluster = postgres.shared(engine)
     template = f"template_{label}"

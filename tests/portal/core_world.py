@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlencode
 
+from safehand_portal_service import catalogue, words
 from safehand_portal_service.app import App, build
+from safehand_portal_service.catalogue import Catalogue
 from safehand_portal_service.settings import PortalSettings
 
 from tests.consent.portal.world import ENTROPY, PortalWorld
@@ -19,7 +21,21 @@ from tests.consent.portal.world import ENTROPY, PortalWorld
 TIMEOUT_S = 30.0
 PHONE = "+1 555 0100"
 EXIT = "https://news.example/today"
+_READ = catalogue.read
+_SHIPPED: dict[Path, Catalogue] = {}
 TEMPLATE_FIELD = re.compile(r'name="(c|request_id)" value="([^"]+)"')
+
+
+def _read_once(folder: Path, source: Catalogue | None = None) -> Catalogue:
+    """The shipped languages are parsed once for all portals of this process."""
+    if folder.parent != words.LOCALE:
+        return _READ(folder, source)
+    if folder not in _SHIPPED:
+        _SHIPPED[folder] = _READ(folder, source)
+    return _SHIPPED[folder]
+
+
+words.read = _read_once  # type: ignore[attr-defined]
 
 
 @dataclass(frozen=True)

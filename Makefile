@@ -11,7 +11,8 @@ export UV_PYTHON := $(shell command -v $(PYTHON))
 RUN := .venv/bin
 ARGS ?=
 T ?= tests
-JOBS ?= 2
+# Side by side; what is quick waits more than it computes.
+JOBS ?= $(if $(filter test,$(MAKECMDGOALS)),3,2)
 ENGINES ?= pg18 pg15
 # The areas that run again on each engine.
 DATABASE_TESTS ?= $(addprefix tests/,bugs_of_others cli consent flow keys ledger model notify privacy referral store telemetry \

@@ -201,6 +201,7 @@ def test_somebody_asks_and_she_answers(walker: Walker, portal: Portal, javascrip
     assert walk.path.endswith("/given")
 
 
+@pytest.mark.slow  # a journey for each language and size
 @pytest.mark.parametrize("size", [SMALL, LARGE], ids=["small", "large"])
 @pytest.mark.parametrize("language", ["en", "es", "ar"])
 def test_every_answer_is_as_large_and_as_bright(

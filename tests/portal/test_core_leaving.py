@@ -51,6 +51,7 @@ def portal(tmp_path: Path, silent: str) -> Iterator[App]:
     app.stop()
 
 
+@pytest.mark.slow  # it waits for what is silent
 def test_she_leaves_while_everybody_else_waits_for_a_silent_service(portal: App) -> None:
     client = Client(portal.port)
     finished: list[int] = []

@@ -292,7 +292,7 @@ def finding(walks: _Walks) -> Iterator[Shown]:
         yield at("found-many", walk, MORE)
         told.found.next_page_token = ""
         walk.click(MORE)
-        yield at("found-the-last", walk, "main .items")
+        yield at("found-the-last", walk, "main .acts button.quiet")
     finally:
         told.found = None
 

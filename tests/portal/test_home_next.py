@@ -54,11 +54,6 @@ class Services:
     def GetHome(  # noqa: N802 - the stub's name
         self, _: Any, timeout: float | None = None
     ) -> portal_pb2.GetHomeResponse:
-        return portal_pb2.GetHomeResponse(seat=self._seat())
-
-    def GetSteps(  # noqa: N802 - the stub's name
-        self, _: Any, timeout: float | None = None
-    ) -> portal_pb2.GetStepsResponse:
         steps = [
             portal_pb2.Step(
                 number=f"{place:010d}",
@@ -69,7 +64,7 @@ class Services:
             )
             for place, view in enumerate(self.views)
         ]
-        return portal_pb2.GetStepsResponse(seat=self._seat(), steps=steps, ticket="ticket")
+        return portal_pb2.GetHomeResponse(seat=self._seat(), steps=steps, ticket="ticket")
 
     def ListSteps(  # noqa: N802 - the stub's name
         self, _: Any, timeout: float | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
@@ -13,6 +14,8 @@ from safehand_consent_service import (
     portal_sharing,
     portal_shown,
 )
+from safehand_consent_service.grant_row import Grant
+from safehand_consent_service.portal_shown import Hidden
 from safehand_consent_service.seats import Seat
 
 
@@ -28,10 +31,11 @@ class Home:
     refused_since: int
 
 
-def home(connection: Connection, seat: Seat, now: int) -> Home:
-    """Her numbers now; at her first sign-in every look is since the one before."""
-    marked = portal_shown.hidden(connection, seat.subject_id)
-    rows = portal_shown.grants(connection, seat.subject_id, marked)
+def home(
+    connection: Connection, seat: Seat, rows: Sequence[Grant], marked: Hidden, now: int
+) -> Home:
+    """Her numbers now, of her sharings ``rows`` without what is ``marked``; at her first sign-in
+    every look is since the one before."""
     looks, refused = portal_seen.counts(
         connection,
         portal_seen.Wish({row.grant_id: row for row in rows}, marked, since=seat.previous_sign_in),

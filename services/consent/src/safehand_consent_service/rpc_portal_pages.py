@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from safehand.consent.v1 import portal_pb2 as pb
 from safehand_rpc import call
 from safehand_rpc.paging import page_size
 from safehand_store.engine import begin_read
+from sqlalchemy import Connection
 
 from safehand_consent_service import (
     ask_row,
@@ -20,9 +22,11 @@ from safehand_consent_service import (
     wire,
     wire_portal,
 )
+from safehand_consent_service.grant_row import Grant
 from safehand_consent_service.portal_numbers import ASK, GRANT, LOOK, ORGANISATION, Numbers
+from safehand_consent_service.portal_shown import Hidden
 from safehand_consent_service.rpc_portal_changes import ChangeMethods
-from safehand_consent_service.seats import wire_seat
+from safehand_consent_service.seats import Seat, wire_seat
 
 
 class PageMethods(ChangeMethods):
@@ -31,7 +35,10 @@ class PageMethods(ChangeMethods):
     def GetHome(self, request: pb.GetHomeRequest, _: Any) -> pb.GetHomeResponse:  # noqa: N802
         seat = self._seats.take(request.session)
         with begin_read(self._context.engine) as connection:
-            found = portal_home.home(connection, seat, self._context.now)
+            marked = portal_shown.hidden(connection, seat.subject_id)
+            rows = portal_shown.grants(connection, seat.subject_id, marked)
+            found = portal_home.home(connection, seat, rows, marked, self._context.now)
+            ticket, steps = self._steps(connection, seat, rows, marked)
         response = pb.GetHomeResponse(
             seat=wire_seat(seat),
             on=found.on,
@@ -41,6 +48,8 @@ class PageMethods(ChangeMethods):
             looks_since=found.looks_since,
             refused_since=found.refused_since,
             wrong_tries=seat.wrong_tries,
+            ticket=ticket,
+            steps=steps,
         )
         if seat.previous_sign_in is not None:
             response.previous_sign_in.CopyFrom(wire.timestamp(seat.previous_sign_in))
@@ -143,20 +152,23 @@ class PageMethods(ChangeMethods):
 
     def GetSteps(self, request: pb.GetStepsRequest, _: Any) -> pb.GetStepsResponse:  # noqa: N802
         seat = self._seats.take(request.session)
-        numbers = Numbers(seat.secret)
         with begin_read(self._context.engine) as connection:
             marked = portal_shown.hidden(connection, seat.subject_id)
             rows = portal_shown.grants(connection, seat.subject_id, marked)
-            found = portal_steps.steps(connection, {row.grant_id: row for row in rows}, marked)
-            names = portal_shown.names(
-                connection, {name for one in found for name in (one.sender, one.recipient)}
-            )
-        certificate = call.current().principal.cert_der
-        return pb.GetStepsResponse(
-            seat=wire_seat(seat),
-            ticket=portal_steps.ticket(self._context, found, certificate),
-            steps=[wire_portal.step(one, numbers, names) for one in found],
+            ticket, steps = self._steps(connection, seat, rows, marked)
+        return pb.GetStepsResponse(seat=wire_seat(seat), ticket=ticket, steps=steps)
+
+    def _steps(
+        self, connection: Connection, seat: Seat, rows: Sequence[Grant], marked: Hidden
+    ) -> tuple[str, list[pb.Step]]:
+        """The ticket for the steps under ``rows``, and the steps."""
+        found = portal_steps.steps(connection, {row.grant_id: row for row in rows}, marked)
+        names = portal_shown.names(
+            connection, {name for one in found for name in (one.sender, one.recipient)}
         )
+        numbers, certificate = Numbers(seat.secret), call.current().principal.cert_der
+        ticket = portal_steps.ticket(self._context, found, certificate)
+        return ticket, [wire_portal.step(one, numbers, names) for one in found]
 
     def HideItem(self, request: pb.HideItemRequest, _: Any) -> pb.HideItemResponse:  # noqa: N802
         seat = self._seats.take(request.session)

@@ -103,6 +103,8 @@ class GetHomeResponse(_message.Message):
     PREVIOUS_SIGN_IN_FIELD_NUMBER: _builtins.int
     WRONG_TRIES_FIELD_NUMBER: _builtins.int
     WRONG_LAST_AT_FIELD_NUMBER: _builtins.int
+    TICKET_FIELD_NUMBER: _builtins.int
+    STEPS_FIELD_NUMBER: _builtins.int
     on: _builtins.int
     """Sharings that are on."""
     ending_soon: _builtins.int
@@ -117,6 +119,8 @@ class GetHomeResponse(_message.Message):
     """Of these, tries that were refused."""
     wrong_tries: _builtins.int
     """Wrong PINs at this card between the sign-in before and this one."""
+    ticket: _builtins.str
+    """As in GetStepsResponse: the page says what is happening too, without another question."""
     @_builtins.property
     def seat(self) -> Global___Seat:
         """How the session stands."""
@@ -128,6 +132,10 @@ class GetHomeResponse(_message.Message):
     @_builtins.property
     def wrong_last_at(self) -> _timestamp_pb2.Timestamp:
         """When the last of them was; absent where there was none."""
+
+    @_builtins.property
+    def steps(self) -> _containers.RepeatedCompositeFieldContainer[Global___Step]:
+        """As in GetStepsResponse."""
 
     def __init__(
         self,
@@ -142,10 +150,12 @@ class GetHomeResponse(_message.Message):
         previous_sign_in: _timestamp_pb2.Timestamp | None = ...,
         wrong_tries: _builtins.int = ...,
         wrong_last_at: _timestamp_pb2.Timestamp | None = ...,
+        ticket: _builtins.str = ...,
+        steps: _abc.Iterable[Global___Step] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["previous_sign_in", b"previous_sign_in", "seat", b"seat", "wrong_last_at", b"wrong_last_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["asked", b"asked", "ending_soon", b"ending_soon", "looks_since", b"looks_since", "on", b"on", "previous_sign_in", b"previous_sign_in", "refused_since", b"refused_since", "seat", b"seat", "to_confirm", b"to_confirm", "wrong_last_at", b"wrong_last_at", "wrong_tries", b"wrong_tries"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asked", b"asked", "ending_soon", b"ending_soon", "looks_since", b"looks_since", "on", b"on", "previous_sign_in", b"previous_sign_in", "refused_since", b"refused_since", "seat", b"seat", "steps", b"steps", "ticket", b"ticket", "to_confirm", b"to_confirm", "wrong_last_at", b"wrong_last_at", "wrong_tries", b"wrong_tries"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

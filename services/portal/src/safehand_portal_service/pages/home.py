@@ -11,13 +11,12 @@ from typing import Final
 
 from markupsafe import Markup
 from safehand.consent.v1 import portal_pb2 as pb
-from safehand.referral.v1 import referral_pb2
 from starlette.responses import Response
 
 from safehand_portal_service import backend
-from safehand_portal_service.backend import BESIDE_TIMEOUT_S
 from safehand_portal_service.page import Page, Route, Routes
 from safehand_portal_service.pages import shown_steps
+from safehand_portal_service.pages.steps import told
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +40,7 @@ def shown(page: Page) -> Response:
         home = page.ask(page.backend.her.GetHome, pb.GetHomeRequest())
     except backend.Down:
         return _shown(page, None, None)
-    return _shown(page, home, _steps(page))
+    return _shown(page, home, _steps(page, home))
 
 
 def _shown(page: Page, home: pb.GetHomeResponse | None, steps: Steps | None) -> Response:
@@ -50,21 +49,13 @@ def _shown(page: Page, home: pb.GetHomeResponse | None, steps: Steps | None) -> 
     return page.render("home.html", of="home", home=home, steps=steps, held=held)
 
 
-def _steps(page: Page) -> Steps | None:
+def _steps(page: Page, home: pb.GetHomeResponse) -> Steps | None:
     """None where nobody can tell now: that touches this card alone."""
-    try:
-        mine = page.ask(page.backend.her.GetSteps, pb.GetStepsRequest(), timeout_s=BESIDE_TIMEOUT_S)
-        if not mine.ticket:
-            return Steps(0)
-        views = backend.call(
-            page.backend.steps.ListSteps,
-            referral_pb2.ListStepsRequest(ticket=mine.ticket),
-            timeout_s=BESIDE_TIMEOUT_S,
-        ).steps
-    except (backend.Down, backend.Refused):
+    views = told(page, home.ticket)
+    if views is None:
         return None
-    names = {step.referral: step for step in mine.steps}
-    waiting = [view for view in views if view.next]
+    names = {step.referral: step for step in home.steps}
+    waiting = [view for view in views.values() if view.next]
     dated = [view for view in waiting if view.HasField("next_by") and view.referral in names]
     if not dated:
         return Steps(len(waiting))

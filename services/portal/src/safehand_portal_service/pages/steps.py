@@ -24,18 +24,22 @@ Views = Mapping[str, referral_pb2.StepView]
 def of_hers(page: Page) -> tuple[Steps, Views | None]:
     """Her steps, and where they stand: None where referral could not be asked."""
     answer = page.ask(page.backend.her.GetSteps, portal_pb2.GetStepsRequest())
-    steps = list(answer.steps)
-    if not steps or not answer.ticket:
-        return steps, {}
+    return list(answer.steps), told(page, answer.ticket)
+
+
+def told(page: Page, ticket: str) -> Views | None:
+    """Where the steps of ``ticket`` stand: None where referral could not be asked."""
+    if not ticket:
+        return {}
     try:
-        told = backend.call(
+        answer = backend.call(
             page.backend.steps.ListSteps,
-            referral_pb2.ListStepsRequest(ticket=answer.ticket),
+            referral_pb2.ListStepsRequest(ticket=ticket),
             timeout_s=backend.BESIDE_TIMEOUT_S,
         )
     except backend.Problem:
-        return steps, None
-    return steps, shown_steps.by_referral(told)
+        return None
+    return shown_steps.by_referral(answer)
 
 
 def listed(page: Page) -> Response:

@@ -74,13 +74,6 @@ class Shown:
     moments: tuple[Moment, ...]
 
 
-def by_referral(
-    answer: referral_pb2.ListStepsResponse | None,
-) -> Mapping[str, referral_pb2.StepView] | None:
-    """Referral's views by its own id, or None where it could not be asked."""
-    return None if answer is None else {view.referral: view for view in answer.steps}
-
-
 def shown(
     words: Words,
     step: portal_pb2.Step,

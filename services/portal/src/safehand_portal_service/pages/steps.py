@@ -39,7 +39,7 @@ def told(page: Page, ticket: str) -> Views | None:
         )
     except backend.Problem:
         return None
-    return shown_steps.by_referral(answer)
+    return {view.referral: view for view in answer.steps}
 
 
 def listed(page: Page) -> Response:

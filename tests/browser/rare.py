@@ -240,6 +240,8 @@ def looked(walks: _Walks) -> Iterator[Shown]:
     walk.click('form[action="/seen"] button')
     yield at("seen-older", walk, "main .looks")
     walk.go("/seen")
+    # A name beside words in a row of its own would stand without the space between them.
+    assert walk.page.locator("main .tabs a > bdi").count() == 0
     walk.click("main .tabs a[href^='/seen/by/'] >> nth=0")
     yield at("seen-by", walk, "main .tabs a[href^='/seen/by/'][aria-current]")
 

@@ -89,7 +89,7 @@ def sheet(out: Path) -> None:
 def together(found: Browsers, out: Path) -> Path:
     """``together.png``: some of the pages beside each other, as the README shows them."""
     folder = out.absolute()
-    pictures = [next((folder / tag / "360").glob(f"*-{name}.png")) for tag, name in TOGETHER]
+    pictures = [next((folder / tag / "360").glob(f"???-{name}.png")) for tag, name in TOGETHER]
     frames = "".join(f'<div><img alt="" src="{file.as_uri()}"></div>' for file in pictures)
     page = folder / "together.html"
     page.write_text(

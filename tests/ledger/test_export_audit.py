@@ -99,7 +99,6 @@ def test_any_changed_byte_of_any_file_fails(out: Path) -> None:
     assert audit(out).ok
 
 
-@pytest.mark.slow  # every byte
 def test_any_changed_byte_fails_even_with_new_sums(out: Path) -> None:
     # The story's words are the teller's own: only its indexes and kinds are proven.
     rng = random.Random(2)

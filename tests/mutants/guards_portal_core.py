@@ -17,6 +17,7 @@ _SERVER: Final = _SRC + "server.py"
 _T_LANES: Final = "tests/portal/test_core_lanes.py::"
 _T_LINES: Final = "tests/portal/test_core_connections.py::"
 _T_STOPS: Final = "tests/portal/test_pages_stops.py::"
+_T_REFERENCE: Final = "tests/portal/test_reference.py::"
 _PROCESS: Final = "tests/portal/test_core_process.py::"
 
 GUARDS: Final[tuple[Guard, ...]] = (
@@ -126,6 +127,30 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "call=changes\n",
         '        page, 500, "errors.failed"\n',
         _T_STOPS + "test_a_fault_around_a_stop_shows_it_neither_as_done_nor_as_undone",
+    ),
+    guard(
+        "portal-reference-everybody",
+        "a page for everybody has no number to read out: it is the same bytes for all",
+        _SRC + "page.py",
+        "        if not self.open and not self._reference:\n",
+        "        if not self._reference:\n",
+        _T_REFERENCE + "test_what_everybody_may_see_has_none",
+    ),
+    guard(
+        "portal-reference-logged",
+        "the number that she reads out stands in the log",
+        _DOORS,
+        "            request.scope[REFERENCE] = page.told\n",
+        "            pass\n",
+        _T_REFERENCE + "test_a_stop_that_is_not_known_has_one",
+    ),
+    guard(
+        "portal-error-call",
+        "what is said of a form that is not ours says whom to call beside it",
+        _SRC + "pages/errors.py",
+        '    return _said(page, 403, "errors.not_ours", call=True)\n',
+        '    return _said(page, 403, "errors.not_ours")\n',
+        _T_REFERENCE + "test_after_any_form_it_says_whom_to_call_beside_what_is_said",
     ),
     guard(
         "portal-stop-too-late",

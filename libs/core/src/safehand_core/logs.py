@@ -62,6 +62,8 @@ FIELDS: dict[str, Callable[[object], bool]] = {
     # a page of the portal: which kind (names.PAGES), never which one; and HTTP's status
     "page": _text(r"start|in|home|list|steps|seen|lang|find|info|file|other"),
     "http_status": _whole,
+    # what her page tells her to read out about a fault of ours: random digits
+    "reference": _text(r"[0-9]{4}-[0-9]{4}"),
     # which trace it belongs to: random numbers, present only where one is recorded
     "trace_id": _text(r"[0-9a-f]{32}"),
     "span_id": _text(r"[0-9a-f]{16}"),

@@ -15,10 +15,9 @@ from safehand_portal_service.forms import BadForm, Form, Sender
 from safehand_portal_service.lanes import Full, Lane, Lanes
 from safehand_portal_service.page import GO_TYPE, Handler, Page, Portal, Route
 from safehand_portal_service.pages import errors, signin
+from safehand_portal_service.watched import REFERENCE
 
 _HEAD: Final = ("GET", "HEAD")
-ERRORS_FROM: Final = 500
-"""Statuses from here on say that the fault is here (RFC 9110, section 15.6)."""
 
 
 def endpoint(
@@ -31,11 +30,18 @@ def endpoint(
 
     async def handle(request: Request) -> Response:
         page = _page(portal, request)
+        answer = await answered(request, page)
+        if page.told and answer.status_code >= errors.OURS_FROM:
+            request.scope[REFERENCE] = page.told
+        return answer
+
+    async def answered(request: Request, page: Page) -> Response:
         changes = request.method == "POST"
         route = sent if changes else shown if request.method in _HEAD else None
         handler = None if route is None else route.post if changes else route.get
         if route is None or handler is None:
             return await said(partial(signin.neutral, page, changes))
+        page.open = route.open
         if changes:
             sender = forms.sender(request, portal.settings.host_names)
             if sender is Sender.OTHER:
@@ -60,7 +66,7 @@ def endpoint(
 def _forgotten(page: Page, route: Route, answer: Response) -> Response:
     """``answer``, or where a PIN waits in a form that could be sent again, the way to a page that
     says the same (``Route.later``)."""
-    failed = answer.status_code >= ERRORS_FROM
+    failed = answer.status_code >= errors.OURS_FROM
     wait = answer.headers.get("retry-after", "")
     if not route.later or page.scripted or not (failed or wait):
         return answer
@@ -124,11 +130,14 @@ def _served(page: Page, route: Route, handler: Handler, changes: bool) -> Respon
     except backend.NotFound:
         return signin.neutral(page, pressed)
     except backend.Throttled as throttled:
-        return errors.throttled(page, throttled.seconds)
+        return errors.throttled(page, throttled.seconds, changes)
     except backend.Refused:
-        return errors.refused(page)
+        return errors.refused(page, changes)
     except backend.Down:
         return errors.down(page, changes)
     except Exception as error:
-        logs.get().error("page.failed", exception=type(error).__name__)
+        fields = {"exception": type(error).__name__}
+        if reference := page.reference():
+            fields["reference"] = reference
+        logs.get().error("page.failed", **fields)
         return errors.failed(page, changes)

@@ -48,6 +48,13 @@ LEFT_MAX_S: Final = 600
 LEFT_MIN_S: Final = 180
 """A page does not warn sooner than a minute after it was shown, in seconds."""
 
+REFERENCE_DIGITS: Final = 8
+"""Decimal digits of a reference: few enough to read out, enough that two faults in one log hardly
+ever share them. Digits, since every language of hers has words for them; and as many as neither a
+card nor a PIN has, so that nobody takes it for one of these."""
+_REFERENCE_BYTES: Final = 16
+"""Bytes that it is drawn from: so many that no digit is seen to come more often."""
+
 
 class _HasSession(Protocol):
     session: bytes
@@ -93,6 +100,7 @@ class Page:
         network: an opaque word for the network of the request and the browser in it.
         scripted: whether our own script sent the form.
         leaving: whether the browser says that it goes to this page (not: embeds it).
+        open: whether anybody may have this page; until the route is known, it is taken for one.
         seat: how the session stands, once a service has said so.
     """
 
@@ -106,8 +114,10 @@ class Page:
     network: bytes
     scripted: bool = False
     leaving: bool = True
+    open: bool = True
     seat: portal_pb2.Seat | None = None
     _cookie: str = field(default="", repr=False)
+    _reference: str = field(default="", repr=False)
 
     # --- her session ------------------------------------------------------------------------------
 
@@ -138,6 +148,24 @@ class Page:
     def request_id(self) -> str:
         """A fresh one for a form: pressed twice, it is one entry."""
         return ids.new_request_id(self.portal.entropy)
+
+    def reference(self) -> str:
+        """Digits for a page that says that we failed; the log line of this request has them too.
+
+        Drawn at random for this answer, from nothing of hers. Empty on a page for everybody: it is
+        the same bytes for all, and who has no session has nothing to ask about.
+        """
+        if not self.open and not self._reference:
+            drawn = int.from_bytes(self.portal.entropy.bytes(_REFERENCE_BYTES))
+            digits = f"{drawn % 10**REFERENCE_DIGITS:0{REFERENCE_DIGITS}}"
+            half = REFERENCE_DIGITS // 2
+            self._reference = f"{digits[:half]}-{digits[half:]}"
+        return self._reference
+
+    @property
+    def told(self) -> str:
+        """The reference, where a page was made with one; else empty."""
+        return self._reference
 
     def now(self) -> int:
         """Seconds since 1970, UTC."""

@@ -20,6 +20,8 @@ FILE: Final = "file"
 """The one style sheet and the one script."""
 OTHER: Final = "other"
 LEAVING: Final = frozenset({"x", "bye"})
+REFERENCE: Final = "safehand.reference"
+"""Where a request's scope holds what her page tells her to read out about a fault of ours."""
 FAILED: Final = 500
 """HTTP statuses from here on are failures of ours."""
 
@@ -46,11 +48,13 @@ class Watched:
                 status = message["status"]
             await send(message)
 
-        try:
-            with tracing.working(span):
+        # Inside of the span, so that the line has its numbers.
+        with tracing.working(span):
+            try:
                 await self._app(scope, receive, note)
-        finally:
-            _ended(word, status, time.perf_counter() - began)
+            finally:
+                seconds = time.perf_counter() - began
+                _ended(word, status, seconds, scope.get(REFERENCE, ""))
 
 
 def first_word(path: str) -> str:
@@ -67,13 +71,19 @@ def page_of(word: str) -> str:
     return word if word in names.PAGES - {START, FILE} else OTHER
 
 
-def _ended(word: str, status: int, seconds: float) -> None:
+def _ended(word: str, status: int, seconds: float, reference: str) -> None:
     failed = status >= FAILED
     if word in LEAVING and not failed:
         return
     page = page_of(word)
     metrics.page_answered(page, status=status, seconds=seconds)
-    fields = {"page": page, "http_status": status, "duration_ms": round(seconds * 1000, 1)}
+    fields: dict[str, str | int | float] = {
+        "page": page,
+        "http_status": status,
+        "duration_ms": round(seconds * 1000, 1),
+    }
+    if reference:
+        fields["reference"] = reference
     if failed:
         logs.get().error("page.failed", **fields)
     elif page != FILE:

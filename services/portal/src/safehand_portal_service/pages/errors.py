@@ -1,4 +1,8 @@
-"""What is said when something did not work. Each says only what is known to be true."""
+"""What is said when something did not work. Each says only what is known to be true.
+
+Whom to call stands inside of what is said after any form, and where there is a reference to read
+out. What a page for everybody says of a fault has none (``Page.reference``).
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,8 @@ from starlette.responses import Response
 from safehand_portal_service.page import Page, Routes
 
 MINUTE_S: Final = 60
+OURS_FROM: Final = 500
+"""HTTP statuses from here on say that the fault is ours (RFC 9110, section 15.6)."""
 RETRY_AFTER_S: Final = 30
 """When to look again at a service that does not answer, in seconds."""
 
@@ -25,7 +31,12 @@ def down(page: Page, changes: bool) -> Response:
     if _of_a_stop(page, changes):
         return _said(page, 503, "errors.unseen", call=True, headers=headers)
     return _said(
-        page, 503, "errors.down", second="errors.down_sent" if changes else "", headers=headers
+        page,
+        503,
+        "errors.down",
+        second="errors.down_sent" if changes else "",
+        call=changes,
+        headers=headers,
     )
 
 
@@ -44,28 +55,29 @@ def failed(page: Page, changes: bool) -> Response:
     )
 
 
-def refused(page: Page) -> Response:
+def refused(page: Page, changes: bool) -> Response:
     """A service understood it and said no: nothing of it was done."""
-    return _said(page, 400, "errors.refused")
+    return _said(page, 400, "errors.refused", call=changes)
 
 
 def not_ours(page: Page) -> Response:
     """The form came from somewhere else, or from a page of another session."""
-    return _said(page, 403, "errors.not_ours")
+    return _said(page, 403, "errors.not_ours", call=True)
 
 
 def old_browser(page: Page) -> Response:
     """The browser does not say whose page signs her in: it could be a stranger's, with the card of
     a stranger. With script it does."""
-    return _said(page, 403, "errors.old_browser")
+    return _said(page, 403, "errors.old_browser", call=True)
 
 
 def bad_form(page: Page, status: int) -> Response:
     """The form has not the shape of ours."""
-    return _said(page, status, "errors.too_large" if status == 413 else "errors.refused")
+    key = "errors.too_large" if status == 413 else "errors.refused"
+    return _said(page, status, key, call=True)
 
 
-def throttled(page: Page, seconds: int) -> Response:
+def throttled(page: Page, seconds: int, changes: bool) -> Response:
     """Too many tries; said in minutes, never as a countdown."""
     of = _of(page)
     return page.render(
@@ -75,7 +87,8 @@ def throttled(page: Page, seconds: int) -> Response:
         headers={"retry-after": str(seconds)},
         first=page.words.sensitive(of).n("errors.wait", minutes(seconds)),
         second=None,
-        call=False,
+        call=changes,
+        reference="",
     )
 
 
@@ -106,6 +119,7 @@ def _said(
 ) -> Response:
     of = _of(page)
     words = page.words.sensitive(of)
+    reference = page.reference() if status >= OURS_FROM else ""
     return page.render(
         "errors.html",
         of=of,
@@ -113,5 +127,6 @@ def _said(
         headers=headers,
         first=words.t(key),
         second=words.t(second) if second else None,
-        call=call,
+        call=call or bool(reference),
+        reference=reference,
     )

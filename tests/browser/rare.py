@@ -456,16 +456,16 @@ STEPS: Final[dict[str, dict[str, Any]]] = {
 
 
 def _view(world: RareWorld, referral: str, **changed: Any) -> pb.StepView:
-    then = Timestamp(seconds=world.now - DAY)
+    now = Timestamp(seconds=world.now)
     if changed.pop("reseal_asked_at", False):
-        changed["reseal_asked_at"] = then
+        changed["reseal_asked_at"] = now
     if "next" in changed:
-        changed["next_by"] = then if changed.get("late") else Timestamp(seconds=world.now + DAY)
+        changed["next_by"] = now if changed.get("late") else Timestamp(seconds=world.now + DAY)
     return pb.StepView(
         referral=referral,
         service_name="Help with papers (TEST)",
         moments=[
-            pb.StepMoment(state=state, at=then)
+            pb.StepMoment(state=state, at=now)
             for state in (pb.REFERRAL_STATE_SENT, changed["state"])
         ],
         **changed,

@@ -50,6 +50,16 @@ def test_on_a_wide_screen_the_text_is_in_the_middle(
             assert abs(start - (inner - end)) <= MOST_OFF, (width, part, start, end)
 
 
+@pytest.mark.parametrize("tag", ["en", "ar"])
+def test_the_clock_is_in_the_middle_at_every_width(port: int, seen: Page, tag: str) -> None:
+    seen.goto(f"http://127.0.0.1:{port}/bye?l={tag}")
+    for width in (360, *BESIDE):
+        seen.set_viewport_size({"width": width, "height": HEIGHT})
+        inner = seen.evaluate("document.documentElement.clientWidth")
+        start, end = edges(seen, "time")
+        assert abs(start - (inner - end)) <= MOST_OFF, (width, start, end)
+
+
 @pytest.mark.parametrize("tag", ["en", "es", "ar"])
 @pytest.mark.parametrize("text", ["100%", "125%", "150%"])
 def test_the_text_never_runs_below_the_way_out(port: int, seen: Page, tag: str, text: str) -> None:

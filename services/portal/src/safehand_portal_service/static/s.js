@@ -209,6 +209,10 @@
     }
     // What is said of this script alone.
     d.querySelectorAll('[data-js]').forEach((said) => { said.hidden = false; });
+    d.querySelectorAll('[data-print]').forEach((button) => {
+      button.hidden = false;
+      button.onclick = () => print();
+    });
     d.querySelectorAll('[data-show]').forEach((button) => {
       const field = $(button.dataset.show), off = button.textContent;
       button.hidden = false;

@@ -27,6 +27,8 @@ SESSION_METHODS = (
 )
 """Opening a session twice gives two sessions; closing, covering and a language are idempotent; a
 second change of a PIN is refused with the old one: no request_id."""
+DRAFT_METHODS = ("KeepDraft", "ForgetDraft")
+"""The last one holds, and a remembered request would outlive what was kept: no request_id."""
 SIGNED_METHODS = ("ReleaseKey", "RecordGrant", "SecondGrant")
 """The request_id is inside the signed request."""
 
@@ -52,7 +54,7 @@ def without_request_id(file: FileDescriptor) -> list[str]:
         for service in file.services_by_name.values()
         for method in service.methods
         if not method.name.startswith(READ_PREFIXES)
-        and method.name not in SESSION_METHODS + SIGNED_METHODS
+        and method.name not in SESSION_METHODS + DRAFT_METHODS + SIGNED_METHODS
         and "request_id" not in method.input_type.fields_by_name
     ]
 

@@ -26,6 +26,8 @@ STOP_ONE: Final = 'form[action^="/list/"][action$="/stop"]:not([action="/list/st
 STOP_ALL: Final = 'form[action="/list/stop"] button'
 REPLY: Final = "form:has(input[name=reply][value={}]) button"
 QUESTION: Final = 'a[href^="/list/new/"]'
+USE: Final = "button[name=go][value=use]"
+"""What she chose in a question before."""
 SEND: Final = "main form button[type=submit]:not(.quiet)"
 FIND: Final = 'form[action^="/find"] button[type=submit]'
 ERROR: Final = "main .notice.error"
@@ -229,7 +231,9 @@ def asked(walk: Walk) -> Iterator[Shown]:
     yield at("asked-done-later", walk, GOOD)
     _press(walk, question, "value=alone")
     _on(walk)
-    walk.page.check("input[name=kind][value=HEALTH]")
+    yield at("asked-choose-before", walk, USE)
+    walk.click(USE)
+    yield at("asked-choose-used", walk, "input[name=kind][value=HEALTH]:checked")
     _on(walk)
     walk.click("button[name=go][value=skip]")
     yield at("asked-answer", walk, "button[name=decision][value=yes]")

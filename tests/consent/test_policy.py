@@ -62,6 +62,8 @@ WHO = {
     "ConfirmRecorded": SHE,
     "GetAsked": SHE,
     "AnswerAsked": SHE,
+    "KeepDraft": SHE,
+    "ForgetDraft": SHE,
     "ListSeen": SHE,
     "GetSteps": SHE,
     "HideItem": SHE,

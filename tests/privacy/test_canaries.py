@@ -473,6 +473,10 @@ def plant_signed_in(flown: Flown, portal: Portal, hers: Seated) -> None:
             # Not kept: of her own question she is shown what she typed herself.
             form["step"] = step
             assert asked_for(portal, question, hers, form=form, headers=headers).status == 200
+        # Here her choice is kept, beside words of hers that are none of it.
+        form |= {"step": "choose", "kind": "HEALTH", "end": "7"}
+        assert "q_who" in asked_for(portal, question, hers, form=form, headers=headers).text
+    assert flown.world.stores["consent"].rows("SELECT count(*) FROM ask_draft") == [(1,)]
 
 
 def with_headers(text: str) -> dict[str, str]:

@@ -36,6 +36,7 @@ from sqlalchemy import Engine
 from safehand_consent_service.cards import Cards
 from safehand_consent_service.category_keys import KekRing
 from safehand_consent_service.context import Context
+from safehand_consent_service.draft_box import DraftBox
 from safehand_consent_service.gate import Gates
 from safehand_consent_service.hooks import Hooks
 from safehand_consent_service.measures import Watched
@@ -215,6 +216,7 @@ def build(
         gates=Gates(),
         keks=KekRing(settings.release_dir, engine, entropy, shared=engine.dialect.name != "sqlite"),
         cards=Cards(keystore),
+        drafts=DraftBox(keystore, entropy),
         pager=Pager(keystore.secret(PAGE_KEY)),
         ledger=signer.verifier,
         token_keys=TokenKeys(keystore, engine, token_schedule),

@@ -21,6 +21,7 @@ from sqlalchemy import Connection, Engine
 
 from safehand_consent_service.cards import Cards
 from safehand_consent_service.category_keys import KekRing
+from safehand_consent_service.draft_box import DraftBox
 from safehand_consent_service.gate import Gates
 from safehand_consent_service.hooks import Hooks
 from safehand_consent_service.portal_heard import Heard
@@ -53,6 +54,7 @@ class Context:
         gates: one release gate per grant, in this process.
         keks: the category keys.
         cards: what needs a pepper.
+        drafts: seals what she chose and has not answered.
         pager: page tokens.
         ledger: the ledger's public key, as clients pin it.
         token_keys: sign consent tokens and acknowledgements, one at a time.
@@ -71,6 +73,7 @@ class Context:
     gates: Gates
     keks: KekRing
     cards: Cards
+    drafts: DraftBox
     pager: Pager
     ledger: NoteVerifier
     token_keys: TokenKeys

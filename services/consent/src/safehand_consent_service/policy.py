@@ -63,6 +63,8 @@ POLICY: Final[Policy] = {
     _PORTAL + "ConfirmRecorded": _PERSON,
     _PORTAL + "GetAsked": _PERSON,
     _PORTAL + "AnswerAsked": _PERSON,
+    _PORTAL + "KeepDraft": _PERSON,
+    _PORTAL + "ForgetDraft": _PERSON,
     _PORTAL + "ListSeen": _PERSON,
     _PORTAL + "GetSteps": _PERSON,
     _PORTAL + "HideItem": _PERSON,

@@ -23,7 +23,7 @@ from safehand_store.engine import begin_read
 from safehand_store.prepared import Prepared
 from sqlalchemy import ColumnElement, Connection, bindparam, or_, select, update
 
-from safehand_consent_service import ask_row, grant_state, grants, sessions, slip_codes
+from safehand_consent_service import ask_row, drafts, grant_state, grants, sessions, slip_codes
 from safehand_consent_service.ask_row import Ask, Position
 from safehand_consent_service.context import Context, Request, earlier, remember, request_of
 from safehand_consent_service.grant_row import Grant
@@ -155,10 +155,12 @@ def _take(
         terms = _terms(row, message.shown, message.given, days, txn.now)
         grant = grants.record(context, txn, subject_id, terms, Origin(ask=row.ask_id))
         _GIVE.run(txn.connection, wanted=row.ask_id, grant=grant.grant_id, now=txn.now)
+        drafts.drop(txn.hot, row.ask_id)
         return {"index": grant.grant_index}
     if message.decision == asks_pb2.DECISION_NO:
         index = _refuse(txn, row, message.shown)
         _REFUSE.run(txn.connection, wanted=row.ask_id, index=index, now=txn.now)
+        drafts.drop(txn.hot, row.ask_id)
         return {"index": index}
     until = message.later_at.seconds if message.HasField("later_at") else None
     if until is not None and not txn.now < until < row.ends_at:

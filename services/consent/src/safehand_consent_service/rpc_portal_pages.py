@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 
 from safehand_consent_service import (
     ask_row,
+    drafts,
     portal_hidden,
     portal_home,
     portal_seen,
@@ -100,7 +101,11 @@ class PageMethods(ChangeMethods):
             }
             row = asks[numbers.find(ASK, request.number, asks)]
             asked = wire_portal.asked(connection, row, numbers, self._context.now)
-        return pb.GetAskedResponse(seat=wire_seat(seat), asked=asked)
+            draft = drafts.of(self._context, connection, seat.subject_id, row)
+        response = pb.GetAskedResponse(seat=wire_seat(seat), asked=asked)
+        if draft is not None:
+            response.draft.CopyFrom(wire_portal.draft(draft))
+        return response
 
     def ListSeen(self, request: pb.ListSeenRequest, _: Any) -> pb.ListSeenResponse:  # noqa: N802
         seat = self._seats.take(request.session)

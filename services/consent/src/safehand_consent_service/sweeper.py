@@ -21,6 +21,7 @@ from sqlalchemy import Connection, Select, or_, select
 
 from safehand_consent_service import (
     asks,
+    drafts,
     grant_state,
     guardian_sessions,
     sessions,
@@ -59,9 +60,11 @@ def sweep(context: Context) -> int:
 
 
 def forget(context: Context) -> None:
-    """Remove sessions that are over, tries that are earned back, request ids of last week."""
+    """Remove sessions that are over, tries that are earned back, request ids of last week, and
+    what she chose yesterday and did not answer, with its key."""
     if not context.writer.clock_suspect:
         context.writer.submit(_forget, housekeeping=True)
+        context.drafts.destroy_keys(context.now)
 
 
 class Sweeper:
@@ -138,5 +141,6 @@ def _forget(txn: WriterTransaction) -> None:
     guardian_sessions.prune(txn.connection, txn.now)
     throttle.prune(txn.connection, txn.now)
     stop_notes.prune(txn.connection, txn.now)
+    drafts.prune(txn.connection, txn.now)  # before the questions that they belong to
     asks.prune(txn.connection, txn.now)
     idempotency.prune(txn.connection, now=txn.now)

@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 
 from safehand_consent_service import wire, wire_asks
 from safehand_consent_service.ask_row import Ask
+from safehand_consent_service.drafts import Draft
 from safehand_consent_service.portal_numbers import (
     ASK,
     GRANT,
@@ -76,6 +77,15 @@ def asked(connection: Connection, row: Ask, numbers: Numbers, now: int) -> pb.As
         ends_at=question.ends_at,
         put_off=question.put_off,
         state=question.state,
+    )
+
+
+def draft(kept: Draft) -> pb.Draft:
+    return pb.Draft(
+        categories=kept.categories,
+        days=kept.days,
+        notice_sha256=kept.notice,
+        kept_at=wire.timestamp(kept.kept_at),
     )
 
 

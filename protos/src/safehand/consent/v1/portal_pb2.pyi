@@ -1031,6 +1031,44 @@ class GetAskedRequest(_message.Message):
 Global___GetAskedRequest: _TypeAlias = GetAskedRequest  # noqa: Y015
 
 @_typing.final
+class Draft(_message.Message):
+    """Draft is what she turned on in a question that she has not answered for good."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CATEGORIES_FIELD_NUMBER: _builtins.int
+    DAYS_FIELD_NUMBER: _builtins.int
+    NOTICE_SHA256_FIELD_NUMBER: _builtins.int
+    KEPT_AT_FIELD_NUMBER: _builtins.int
+    days: _builtins.int
+    """For how many days; 0 where she chose none."""
+    notice_sha256: _builtins.str
+    """SHA-256 of the notice that she had read, 64 hex: to other words it is no choice."""
+    @_builtins.property
+    def categories(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What she turned on, code words, each of it asked for. CARD is never one."""
+
+    @_builtins.property
+    def kept_at(self) -> _timestamp_pb2.Timestamp:
+        """When she chose it."""
+
+    def __init__(
+        self,
+        *,
+        categories: _abc.Iterable[_builtins.str] | None = ...,
+        days: _builtins.int = ...,
+        notice_sha256: _builtins.str = ...,
+        kept_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["kept_at", b"kept_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["categories", b"categories", "days", b"days", "kept_at", b"kept_at", "notice_sha256", b"notice_sha256"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Draft: _TypeAlias = Draft  # noqa: Y015
+
+@_typing.final
 class GetAskedResponse(_message.Message):
     """GetAskedResponse is one."""
 
@@ -1038,6 +1076,7 @@ class GetAskedResponse(_message.Message):
 
     SEAT_FIELD_NUMBER: _builtins.int
     ASKED_FIELD_NUMBER: _builtins.int
+    DRAFT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def seat(self) -> Global___Seat:
         """How the session stands."""
@@ -1046,19 +1085,140 @@ class GetAskedResponse(_message.Message):
     def asked(self) -> Global___Asked:
         """The question."""
 
+    @_builtins.property
+    def draft(self) -> Global___Draft:
+        """What she chose before; absent where nothing is kept, or it is more than 24 hours ago."""
+
     def __init__(
         self,
         *,
         seat: Global___Seat | None = ...,
         asked: Global___Asked | None = ...,
+        draft: Global___Draft | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["asked", b"asked", "seat", b"seat"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["asked", b"asked", "draft", b"draft", "seat", b"seat"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["asked", b"asked", "seat", b"seat"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asked", b"asked", "draft", b"draft", "seat", b"seat"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetAskedResponse: _TypeAlias = GetAskedResponse  # noqa: Y015
+
+@_typing.final
+class KeepDraftRequest(_message.Message):
+    """KeepDraftRequest is what she turned on: something, or a number of days. It has no request id: the last
+    one holds, and a row that remembered it would outlive it.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SESSION_FIELD_NUMBER: _builtins.int
+    NUMBER_FIELD_NUMBER: _builtins.int
+    CATEGORIES_FIELD_NUMBER: _builtins.int
+    DAYS_FIELD_NUMBER: _builtins.int
+    NOTICE_SHA256_FIELD_NUMBER: _builtins.int
+    session: _builtins.bytes
+    """Her session."""
+    number: _builtins.str
+    """This session's number for the question."""
+    days: _builtins.int
+    """For how many days, at most what was asked for; 0 where she chose none."""
+    notice_sha256: _builtins.str
+    """SHA-256 of the notice that she has read, 64 hex."""
+    @_builtins.property
+    def categories(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What she turned on, each of it asked for, without CARD."""
+
+    def __init__(
+        self,
+        *,
+        session: _builtins.bytes = ...,
+        number: _builtins.str = ...,
+        categories: _abc.Iterable[_builtins.str] | None = ...,
+        days: _builtins.int = ...,
+        notice_sha256: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["categories", b"categories", "days", b"days", "notice_sha256", b"notice_sha256", "number", b"number", "session", b"session"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___KeepDraftRequest: _TypeAlias = KeepDraftRequest  # noqa: Y015
+
+@_typing.final
+class KeepDraftResponse(_message.Message):
+    """KeepDraftResponse says how the session stands."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEAT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def seat(self) -> Global___Seat:
+        """How the session stands."""
+
+    def __init__(
+        self,
+        *,
+        seat: Global___Seat | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["seat", b"seat"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["seat", b"seat"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___KeepDraftResponse: _TypeAlias = KeepDraftResponse  # noqa: Y015
+
+@_typing.final
+class ForgetDraftRequest(_message.Message):
+    """ForgetDraftRequest names the question."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SESSION_FIELD_NUMBER: _builtins.int
+    NUMBER_FIELD_NUMBER: _builtins.int
+    session: _builtins.bytes
+    """Her session."""
+    number: _builtins.str
+    """This session's number for the question."""
+    def __init__(
+        self,
+        *,
+        session: _builtins.bytes = ...,
+        number: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["number", b"number", "session", b"session"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ForgetDraftRequest: _TypeAlias = ForgetDraftRequest  # noqa: Y015
+
+@_typing.final
+class ForgetDraftResponse(_message.Message):
+    """ForgetDraftResponse says how the session stands."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEAT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def seat(self) -> Global___Seat:
+        """How the session stands."""
+
+    def __init__(
+        self,
+        *,
+        seat: Global___Seat | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["seat", b"seat"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["seat", b"seat"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ForgetDraftResponse: _TypeAlias = ForgetDraftResponse  # noqa: Y015
 
 @_typing.final
 class AnswerAskedRequest(_message.Message):

@@ -108,6 +108,16 @@ class PortalServiceStub:
                 request_serializer=safehand_dot_consent_dot_v1_dot_portal__pb2.AnswerAskedRequest.SerializeToString,
                 response_deserializer=safehand_dot_consent_dot_v1_dot_portal__pb2.AnswerAskedResponse.FromString,
                 _registered_method=True)
+        self.KeepDraft = channel.unary_unary(
+                '/safehand.consent.v1.PortalService/KeepDraft',
+                request_serializer=safehand_dot_consent_dot_v1_dot_portal__pb2.KeepDraftRequest.SerializeToString,
+                response_deserializer=safehand_dot_consent_dot_v1_dot_portal__pb2.KeepDraftResponse.FromString,
+                _registered_method=True)
+        self.ForgetDraft = channel.unary_unary(
+                '/safehand.consent.v1.PortalService/ForgetDraft',
+                request_serializer=safehand_dot_consent_dot_v1_dot_portal__pb2.ForgetDraftRequest.SerializeToString,
+                response_deserializer=safehand_dot_consent_dot_v1_dot_portal__pb2.ForgetDraftResponse.FromString,
+                _registered_method=True)
         self.ListSeen = channel.unary_unary(
                 '/safehand.consent.v1.PortalService/ListSeen',
                 request_serializer=safehand_dot_consent_dot_v1_dot_portal__pb2.ListSeenRequest.SerializeToString,
@@ -235,6 +245,21 @@ class PortalServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def KeepDraft(self, request, context):
+        """KeepDraft keeps what she turned on in a question for 24 hours, in the place of what was kept before.
+        It is no answer: nothing is shared by it, and nobody but her hears of it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ForgetDraft(self, request, context):
+        """ForgetDraft deletes it; where there is none it is the same.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListSeen(self, request, context):
         """ListSeen lists who looked and who tried and was refused, newest first.
         """
@@ -335,6 +360,16 @@ def add_PortalServiceServicer_to_server(servicer, server):
                     servicer.AnswerAsked,
                     request_deserializer=safehand_dot_consent_dot_v1_dot_portal__pb2.AnswerAskedRequest.FromString,
                     response_serializer=safehand_dot_consent_dot_v1_dot_portal__pb2.AnswerAskedResponse.SerializeToString,
+            ),
+            'KeepDraft': grpc.unary_unary_rpc_method_handler(
+                    servicer.KeepDraft,
+                    request_deserializer=safehand_dot_consent_dot_v1_dot_portal__pb2.KeepDraftRequest.FromString,
+                    response_serializer=safehand_dot_consent_dot_v1_dot_portal__pb2.KeepDraftResponse.SerializeToString,
+            ),
+            'ForgetDraft': grpc.unary_unary_rpc_method_handler(
+                    servicer.ForgetDraft,
+                    request_deserializer=safehand_dot_consent_dot_v1_dot_portal__pb2.ForgetDraftRequest.FromString,
+                    response_serializer=safehand_dot_consent_dot_v1_dot_portal__pb2.ForgetDraftResponse.SerializeToString,
             ),
             'ListSeen': grpc.unary_unary_rpc_method_handler(
                     servicer.ListSeen,
@@ -739,6 +774,60 @@ class PortalService:
             '/safehand.consent.v1.PortalService/AnswerAsked',
             safehand_dot_consent_dot_v1_dot_portal__pb2.AnswerAskedRequest.SerializeToString,
             safehand_dot_consent_dot_v1_dot_portal__pb2.AnswerAskedResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def KeepDraft(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/safehand.consent.v1.PortalService/KeepDraft',
+            safehand_dot_consent_dot_v1_dot_portal__pb2.KeepDraftRequest.SerializeToString,
+            safehand_dot_consent_dot_v1_dot_portal__pb2.KeepDraftResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ForgetDraft(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/safehand.consent.v1.PortalService/ForgetDraft',
+            safehand_dot_consent_dot_v1_dot_portal__pb2.ForgetDraftRequest.SerializeToString,
+            safehand_dot_consent_dot_v1_dot_portal__pb2.ForgetDraftResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -65,6 +65,12 @@ class PortalServiceStub:
     """GetAsked is one question that somebody asks her."""
     AnswerAsked: _grpc.UnaryUnaryMultiCallable[_portal_pb2.AnswerAskedRequest, _portal_pb2.AnswerAskedResponse]
     """AnswerAsked takes her yes to all or part, her no, or her later. Once."""
+    KeepDraft: _grpc.UnaryUnaryMultiCallable[_portal_pb2.KeepDraftRequest, _portal_pb2.KeepDraftResponse]
+    """KeepDraft keeps what she turned on in a question for 24 hours, in the place of what was kept before.
+    It is no answer: nothing is shared by it, and nobody but her hears of it.
+    """
+    ForgetDraft: _grpc.UnaryUnaryMultiCallable[_portal_pb2.ForgetDraftRequest, _portal_pb2.ForgetDraftResponse]
+    """ForgetDraft deletes it; where there is none it is the same."""
     ListSeen: _grpc.UnaryUnaryMultiCallable[_portal_pb2.ListSeenRequest, _portal_pb2.ListSeenResponse]
     """ListSeen lists who looked and who tried and was refused, newest first."""
     GetSteps: _grpc.UnaryUnaryMultiCallable[_portal_pb2.GetStepsRequest, _portal_pb2.GetStepsResponse]
@@ -111,6 +117,12 @@ class PortalServiceAsyncStub(PortalServiceStub):
     """GetAsked is one question that somebody asks her."""
     AnswerAsked: _aio.UnaryUnaryMultiCallable[_portal_pb2.AnswerAskedRequest, _portal_pb2.AnswerAskedResponse]  # type: ignore[assignment]
     """AnswerAsked takes her yes to all or part, her no, or her later. Once."""
+    KeepDraft: _aio.UnaryUnaryMultiCallable[_portal_pb2.KeepDraftRequest, _portal_pb2.KeepDraftResponse]  # type: ignore[assignment]
+    """KeepDraft keeps what she turned on in a question for 24 hours, in the place of what was kept before.
+    It is no answer: nothing is shared by it, and nobody but her hears of it.
+    """
+    ForgetDraft: _aio.UnaryUnaryMultiCallable[_portal_pb2.ForgetDraftRequest, _portal_pb2.ForgetDraftResponse]  # type: ignore[assignment]
+    """ForgetDraft deletes it; where there is none it is the same."""
     ListSeen: _aio.UnaryUnaryMultiCallable[_portal_pb2.ListSeenRequest, _portal_pb2.ListSeenResponse]  # type: ignore[assignment]
     """ListSeen lists who looked and who tried and was refused, newest first."""
     GetSteps: _aio.UnaryUnaryMultiCallable[_portal_pb2.GetStepsRequest, _portal_pb2.GetStepsResponse]  # type: ignore[assignment]
@@ -238,6 +250,24 @@ class PortalServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_portal_pb2.AnswerAskedResponse, _abc.Awaitable[_portal_pb2.AnswerAskedResponse]]:
         """AnswerAsked takes her yes to all or part, her no, or her later. Once."""
+
+    @_abc_1.abstractmethod
+    def KeepDraft(
+        self,
+        request: _portal_pb2.KeepDraftRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_portal_pb2.KeepDraftResponse, _abc.Awaitable[_portal_pb2.KeepDraftResponse]]:
+        """KeepDraft keeps what she turned on in a question for 24 hours, in the place of what was kept before.
+        It is no answer: nothing is shared by it, and nobody but her hears of it.
+        """
+
+    @_abc_1.abstractmethod
+    def ForgetDraft(
+        self,
+        request: _portal_pb2.ForgetDraftRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_portal_pb2.ForgetDraftResponse, _abc.Awaitable[_portal_pb2.ForgetDraftResponse]]:
+        """ForgetDraft deletes it; where there is none it is the same."""
 
     @_abc_1.abstractmethod
     def ListSeen(

@@ -1,7 +1,7 @@
 """One question, put to her step by step: the words of its notice, and what she has chosen so far.
 
-Nothing is kept between the steps but what the pages' own hidden fields carry, and each of it is
-checked again at every step. Every switch is off until she turns it on.
+Between the steps the pages' own hidden fields carry it, and each of it is checked again at every
+step. Every switch is off until she turns it on, herself or by asking for what she had (``drafts``).
 """
 
 from __future__ import annotations

@@ -50,6 +50,11 @@ MANY: Final = directory_pb2.ServiceEntry(
     organization_name="Harbour House (TEST)",
     phones=["555-0101"],
     languages=["Arabic", "Spanish"],
+    fees="Free",
+    free=True,
+)
+UNSAID: Final = directory_pb2.ServiceEntry(
+    service="unsaid", name="Someone to talk to (TEST)", organization_name="Harbour House (TEST)"
 )
 
 
@@ -286,8 +291,9 @@ def finding(walks: _Walks) -> Iterator[Shown]:
     walk.go(f"/find?l={walks.language}")
     walk.click(SEARCH)
     yield at("find-away", walk, "main .notice.warn")
+    walk.page.check("input[name=free]")
     told.found = directory_pb2.SearchServicesResponse(
-        services=[MANY], total=40, next_page_token="next"
+        services=[MANY, UNSAID], total=40, next_page_token="next"
     )
     try:
         walk.click(SEARCH)

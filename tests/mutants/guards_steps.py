@@ -11,10 +11,12 @@ _SRC: Final = "services/referral/src/safehand_referral_service/"
 _POLICY: Final = _SRC + "policy.py"
 _STEPS: Final = _SRC + "steps.py"
 _SECRET: Final = _SRC + "directory_confidential.py"
+_FEES: Final = _SRC + "directory_fees.py"
 _SEARCH: Final = _SRC + "directory_search.py"
 
 _T_TICKET: Final = "tests/referral/test_steps_ticket.py::"
 _T_TURN: Final = "tests/referral/test_steps.py::test_whose_turn_it_is"
+_T_FEES: Final = "tests/hsds/test_fees.py::"
 _T_SECRET: Final = "tests/hsds/test_confidential.py::"
 
 GUARDS: Final[tuple[Guard, ...]] = (
@@ -177,6 +179,31 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "    return and_(~_withheld(), fits), or_(_withheld(), ~exists().where(of_service))\n",
         "    return fits, ~exists().where(of_service)\n",
         _T_SECRET + "test_situations_of_a_secret_place_tell_nothing",
+    ),
+    guard(
+        "secret-place-cost",
+        "nor does its place among those that are free",
+        _FEES,
+        "    return case((withheld, 1), (plain.in_(FREE), 0), (said == \"\", 1), else_=2)\n",
+        "    return case((plain.in_(FREE), 0), (said == \"\", 1), else_=2)\n",
+        _T_FEES + "test_the_order_tells_nothing_of_a_secret_place",
+    ),
+    guard(
+        "cost-not-stated",
+        "what is not stated is not free",
+        _FEES,
+        "    return text.strip(\" \").lower().rstrip(_ENDS) in FREE\n",
+        "    return text.strip(\" \").lower().rstrip(_ENDS) in (*FREE, \"\")\n",
+        _T_FEES + "test_what_is_shown_as_free_is_what_comes_first",
+    ),
+    guard(
+        "cost-of-a-secret-place",
+        "her pages are not told what somebody wrote of the cost at a secret place",
+        _SRC + "rpc_directory.py",
+        '        entry.description = entry.fees = ""\n',
+        '        entry.description = ""\n',
+        "tests/referral/test_confidential.py::"
+        "test_agencies_and_the_operator_are_told_what_her_pages_are_not",
     ),
     guard(
         "secret-place-languages",

@@ -83,7 +83,8 @@ def search(browser: Browser, **typed: str) -> Seen:
     page = browser.open("/find")
     for name in typed:
         assert f'name="{name}"' in page.html, name
-    fields = [(name, typed.get(name, "")) for name in ("need", "words", "area", "language", "age")]
+    names = ("need", "words", "area", "language", "age", "free")
+    fields = [(name, typed.get(name, "")) for name in names]
     return browser.post(page.form("Search").action, fields)
 
 
@@ -361,3 +362,42 @@ def test_the_folder_of_the_world_is_not_needed(tmp_path: Path) -> None:
     with opened(tmp_path / "fresh", Directory(lambda _: pb.SearchServicesResponse())) as port:
         Browser(port).post("/find", [("words", "legal")])
         assert {file.name for file in (tmp_path / "fresh").iterdir()} == {"portal.port"}
+
+
+# --- what it costs --------------------------------------------------------------------------------
+
+
+def costs(page: Seen) -> list[str]:
+    found = re.findall(r"<dt>What it costs</dt><dd>(.*?)</dd>", page.html)
+    return [re.sub(r"<[^>]+>", "", one) for one in found]
+
+
+def test_free_is_said_where_it_is_stated_and_nowhere_else(world: World) -> None:
+    def made(fees: str, free: bool = False, **changed: bool) -> pb.ServiceEntry:
+        return pb.ServiceEntry(service="s", name="S", fees=fees, free=free, **changed)  # type: ignore[arg-type]
+
+    some = "Free <for> who earns little"
+    world.answer = pb.SearchServicesResponse(
+        services=[made("Gratis", True), made(some), made(""), made("Free", True, confidential=True)]
+    )
+    asked = costs(search(world.browser(), free="1"))
+    assert world.asked.free_first
+    assert asked == [
+        "Free",
+        "Free &lt;for&gt; who earns little",
+        "They do not say. Call and ask.",
+        "They do not say. Call and ask.",
+    ]
+    # Who did not ask reads what is stated, and not on every card that nothing is.
+    assert costs(search(world.browser())) == asked[:2]
+    assert not world.asked.free_first
+
+
+def test_more_results_are_in_the_same_order(world: World) -> None:
+    world.answer = pb.SearchServicesResponse(services=[OPEN], total=40, next_page_token="next")
+    browser = world.browser()
+    page = search(browser, free="1")
+    assert 'name="free" value="1" checked' in page.html, "it stays as she chose"
+    browser.press("Show more")
+    assert world.asked.free_first
+    assert world.asked.page_token == "next"

@@ -21,9 +21,11 @@ SECRET = "7 Hidden Lane"
 FILES = {
     "organizations.csv": b"id,name,description\no-h,Harbour,-\n",
     "services.csv": (
-        b"id,organization_id,name,alternate_name,status,description,eligibility_description\n"
-        b"house-1,o-h,A room,Lane house,active,Beds at 7 Hidden Lane,Who is near Hidden Lane\n"
-        b"advice-1,o-h,Advice,,active,Papers at 7 Hidden Lane,\n"
+        b"id,organization_id,name,alternate_name,status,description,eligibility_description,"
+        b"fees_description\n"
+        b"house-1,o-h,A room,Lane house,active,Beds at 7 Hidden Lane,Who is near Hidden Lane,"
+        b"2 a day at 7 Hidden Lane\n"
+        b"advice-1,o-h,Advice,,active,Papers at 7 Hidden Lane,,Free\n"
     ),
     "locations.csv": b"id,location_type,organization_id,name\nl-h,physical,o-h,The house\n",
     "service_at_location.csv": b"id,service_id,location_id\ns1,house-1,l-h\ns2,advice-1,l-h\n",
@@ -92,6 +94,8 @@ def test_nor_does_another_service_of_the_house_tell(housed: World) -> None:
 def test_agencies_and_the_operator_are_told_what_her_pages_are_not(housed: World) -> None:
     """Free words of a service at a secret place: an agency refers to it, the public does not."""
     before = told(housed)
+    assert (before.fees, before.free) == (f"2 a day at {SECRET}", False)
+    assert told(housed, ADVICE).free
     shown = mark(housed).service
     asked = pb.GetServiceRequest(service=HOUSE)
     everything = pb.SearchServicesRequest(page_size=100)
@@ -102,9 +106,11 @@ def test_agencies_and_the_operator_are_told_what_her_pages_are_not(housed: World
         housed.operator_directory.GetService(asked).service,
     ):
         assert (entry.description, entry.eligibility) == (before.description, before.eligibility)
+        assert (entry.fees, entry.free) == (before.fees, before.free)
     for service in (HOUSE, ADVICE):
         entry = told(housed, service)
         assert (entry.description, list(entry.eligibility)) == ("", [])
+        assert (entry.fees, entry.free) == ("", False)
     mark(housed, confidential=False)
     assert told(housed) == before
 
@@ -125,6 +131,21 @@ def test_her_pages_cannot_read_it_word_by_word(housed: World) -> None:
     assert (found(need="room"), found(need="advice")) == ([HOUSE], [ADVICE])
     # No condition but a language or an age may shut either out: it would tell of what is not shown.
     assert [found(eligibility=words) for words in tries] == [[ADVICE, HOUSE]] * len(tries)
+
+
+def test_what_it_costs_puts_a_secret_place_nowhere(housed: World) -> None:
+    stub = directory_pb2_grpc.DirectoryServiceStub(
+        housed.channel(housed.party("service", "portal"))
+    )
+
+    def order() -> list[str]:
+        answer = stub.SearchServices(pb.SearchServicesRequest(page_size=100, free_first=True))
+        found = [entry.service for entry in answer.services]
+        return sorted((HOUSE, ADVICE), key=found.index)
+
+    assert order() == [ADVICE, HOUSE], "the free one first"
+    mark(housed)
+    assert order() == [HOUSE, ADVICE], "by their names, as if neither said anything"
 
 
 def test_it_holds_through_every_import(housed: World) -> None:

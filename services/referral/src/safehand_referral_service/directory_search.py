@@ -32,7 +32,7 @@ from sqlalchemy import (
     true,
 )
 
-from safehand_referral_service import directory_confidential, directory_views
+from safehand_referral_service import directory_confidential, directory_fees, directory_views
 from safehand_referral_service.directory_tables import TABLES
 from safehand_referral_service.directory_views import ServiceView
 
@@ -59,6 +59,7 @@ def search(
     eligibility: str | None = None,
     language: str | None = None,
     age: int | None = None,
+    free_first: bool = False,
     position: int = 0,
     limit: int = DEFAULT_LIMIT,
 ) -> Page:
@@ -77,6 +78,8 @@ def search(
         language: name or code of a language that is spoken there; the code alone where that is
             known of a secret place.
         age: years; a service without age limits fits every age.
+        free_first: who says that it is free comes first, and then who says nothing of what it
+            costs; nobody is left out (``directory_fees``).
         position: how many to pass over. limit: 1 to 100.
 
     Raises:
@@ -104,6 +107,8 @@ def search(
     if age is not None:
         conditions.append(or_(service.c.min_age.is_(None), service.c.min_age <= age))
         conditions.append(or_(service.c.max_age.is_(None), service.c.max_age >= age))
+    if free_first:
+        order.insert(0, directory_fees.free_first(_withheld()))
     total = conn.scalar(select(func.count()).select_from(service).where(*conditions)) or 0
     rows = conn.execute(
         select(service.c.id, stated.label("stated"))

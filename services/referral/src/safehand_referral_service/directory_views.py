@@ -24,6 +24,7 @@ class ServiceView:
     """One service.
 
     Attributes:
+        fees: what it costs in its package's own words; "" where that is not stated.
         last_checked: the day on which somebody assured that this is right, YYYY-MM-DD, or "".
         needs: its taxonomy terms, sorted. areas: names of its areas, sorted.
         min_age, max_age: years, inclusive; None: no limit.
@@ -49,6 +50,7 @@ class ServiceView:
     min_age: int | None
     max_age: int | None
     statewide: bool
+    fees: str
     last_checked: str
     needs: tuple[str, ...] = ()
     areas: tuple[str, ...] = ()
@@ -62,8 +64,8 @@ class ServiceView:
 
     @property
     def withheld(self) -> bool:
-        """Whether free words about it (description, situations) are kept from the public: it is
-        secret, or one of its places is, and somebody may have written there where that is."""
+        """Whether free words about it (description, situations, cost) are kept from the public: it
+        is secret, or one of its places is, and somebody may have written there where that is."""
         return self.confidential or any(place.confidential for place in self.locations)
 
     @property
@@ -114,6 +116,7 @@ def _head(row: Row[Any]) -> ServiceView:
         min_age=row.min_age,
         max_age=row.max_age,
         statewide=bool(row.statewide),
+        fees=row.fees_description,
         last_checked=row.last_checked,
     )
 

@@ -17,7 +17,7 @@ from safehand_hsds import Report
 from safehand_rpc import call
 from safehand_rpc.paging import Pager, page_size
 
-from safehand_referral_service import keys, registry, services
+from safehand_referral_service import directory_fees, keys, registry, services
 from safehand_referral_service.context import Context
 from safehand_referral_service.identity_keys import OVERLAP_S, IdentityKey, NextKey
 from safehand_referral_service.services import Offer
@@ -155,7 +155,12 @@ class DirectoryServicer(directory_pb2_grpc.DirectoryServiceServicer):
         position = int(self._pager.position(request, scope=scope()) or 0)
         age = request.age if request.HasField("age") else None
         query = services.Query(
-            request.need, request.area, request.eligibility, age, request.language
+            request.need,
+            request.area,
+            request.eligibility,
+            age,
+            request.language,
+            request.free_first,
         )
         found = services.search(self._context, query, position, limit)
         response = pb.SearchServicesResponse(services=map(_told, found.offers), total=found.total)
@@ -238,7 +243,8 @@ def _told(offer: Offer) -> pb.ServiceEntry:
     refer to it, and the operator who marks it."""
     entry = _entry(offer)
     if offer.service.withheld and call.current().principal.kind not in IN_FULL:
-        entry.description = ""
+        entry.description = entry.fees = ""
+        entry.free = False
         del entry.eligibility[:]
     return entry
 
@@ -262,4 +268,6 @@ def _entry(offer: Offer) -> pb.ServiceEntry:
         languages=service.languages,
         confidential=service.confidential,
         last_checked=service.last_checked,
+        fees=service.fees,
+        free=directory_fees.is_free(service.fees),
     )

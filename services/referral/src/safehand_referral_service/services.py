@@ -34,13 +34,15 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """Conditions that must all hold; empty or None for any. ``age`` in years."""
+    """Conditions that must all hold; empty or None for any. ``age`` in years. ``free_first``
+    is no condition: it orders what is found."""
 
     need: str
     area: str
     eligibility: str
     age: int | None
     language: str = ""
+    free_first: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,7 @@ def search(context: Context, query: Query, position: int, limit: int) -> Found:
             eligibility=query.eligibility or None,
             language=query.language or None,
             age=query.age,
+            free_first=query.free_first,
             position=position,
             limit=limit,
         )

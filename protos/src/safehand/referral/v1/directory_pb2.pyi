@@ -765,6 +765,8 @@ class ServiceEntry(_message.Message):
     LANGUAGES_FIELD_NUMBER: _builtins.int
     CONFIDENTIAL_FIELD_NUMBER: _builtins.int
     LAST_CHECKED_FIELD_NUMBER: _builtins.int
+    FEES_FIELD_NUMBER: _builtins.int
+    FREE_FIELD_NUMBER: _builtins.int
     service: _builtins.str
     """Service id."""
     name: _builtins.str
@@ -786,6 +788,12 @@ class ServiceEntry(_message.Message):
     """Whether its places are secret: it is reached by phone alone."""
     last_checked: _builtins.str
     """The day on which somebody last checked that this is right, YYYY-MM-DD; empty where none is known."""
+    fees: _builtins.str
+    """What it costs, in the package's own words; empty where that is not stated, which does not mean
+    that it is free. Told as the description is.
+    """
+    free: _builtins.bool
+    """Whether these words say that it is free, and nothing else. Told as the description is."""
     @_builtins.property
     def needs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Needs that it serves, in the package's own terms."""
@@ -833,10 +841,12 @@ class ServiceEntry(_message.Message):
         languages: _abc.Iterable[_builtins.str] | None = ...,
         confidential: _builtins.bool = ...,
         last_checked: _builtins.str = ...,
+        fees: _builtins.str = ...,
+        free: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_maximum_age", b"_maximum_age", "_minimum_age", b"_minimum_age", "maximum_age", b"maximum_age", "minimum_age", b"minimum_age"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_maximum_age", b"_maximum_age", "_minimum_age", b"_minimum_age", "addresses", b"addresses", "agency", b"agency", "areas", b"areas", "categories", b"categories", "confidential", b"confidential", "description", b"description", "eligibility", b"eligibility", "languages", b"languages", "last_checked", b"last_checked", "maximum_age", b"maximum_age", "minimum_age", b"minimum_age", "name", b"name", "needs", b"needs", "organization_name", b"organization_name", "phones", b"phones", "service", b"service"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_maximum_age", b"_maximum_age", "_minimum_age", b"_minimum_age", "addresses", b"addresses", "agency", b"agency", "areas", b"areas", "categories", b"categories", "confidential", b"confidential", "description", b"description", "eligibility", b"eligibility", "fees", b"fees", "free", b"free", "languages", b"languages", "last_checked", b"last_checked", "maximum_age", b"maximum_age", "minimum_age", b"minimum_age", "name", b"name", "needs", b"needs", "organization_name", b"organization_name", "phones", b"phones", "service", b"service"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__maximum_age: _TypeAlias = _typing.Literal["maximum_age"]  # noqa: Y015
     _WhichOneofArgType__maximum_age: _TypeAlias = _typing.Literal["_maximum_age", b"_maximum_age"]  # noqa: Y015
@@ -862,6 +872,7 @@ class SearchServicesRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     LANGUAGE_FIELD_NUMBER: _builtins.int
+    FREE_FIRST_FIELD_NUMBER: _builtins.int
     need: _builtins.str
     """Words of the need, e.g. "immigration"; empty for any. Of a service whose description is not
     told to everybody its name and terms alone are searched.
@@ -882,6 +893,11 @@ class SearchServicesRequest(_message.Message):
     """Name or code of a language that is spoken there, e.g. "Spanish" or "es"; empty for any. What
     is known of a secret place alone is found by the code.
     """
+    free_first: _builtins.bool
+    """Who says that it is free first, then who says nothing of what it costs, then the others: one
+    of them may be free for her, so none is left out. A service whose description is not told to
+    everybody counts as one that says nothing.
+    """
     def __init__(
         self,
         *,
@@ -892,10 +908,11 @@ class SearchServicesRequest(_message.Message):
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
         language: _builtins.str = ...,
+        free_first: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_age", b"_age", "age", b"age"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_age", b"_age", "age", b"age", "area", b"area", "eligibility", b"eligibility", "language", b"language", "need", b"need", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_age", b"_age", "age", b"age", "area", b"area", "eligibility", b"eligibility", "free_first", b"free_first", "language", b"language", "need", b"need", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__age: _TypeAlias = _typing.Literal["age"]  # noqa: Y015
     _WhichOneofArgType__age: _TypeAlias = _typing.Literal["_age", b"_age"]  # noqa: Y015

@@ -57,6 +57,7 @@ class Search:
     area: str = ""
     age: str = ""
     language: str = ""
+    free: bool = False
     token: str = ""
     error: str = ""
     field: str = ""
@@ -84,6 +85,7 @@ class Found:
     needs: tuple[str, ...]
     languages: tuple[str, ...]
     ages: Markup
+    cost: Markup
     checked: Markup
     confidential: bool
 
@@ -102,6 +104,7 @@ def searched(page: Page) -> Response:
         need=search.words or NEEDS.get(search.need, ""),
         area=search.area,
         language=search.language,
+        free_first=search.free,
         page_size=PAGE_SIZE,
         page_token=search.token,
     )
@@ -117,7 +120,7 @@ def searched(page: Page) -> Response:
         return _page(page, replace(search, error="find.error.words", field="words"), status=400)
     except (backend.Down, backend.Throttled):
         return _page(page, search, status=503, down=True)
-    found = [entry(service, page.words) for service in answer.services]
+    found = [entry(service, page.words, asked=search.free) for service in answer.services]
     return _page(
         page,
         search,
@@ -136,6 +139,7 @@ def read(page: Page) -> Search:
         area=field("area").strip(),
         age=page.form.digits("age"),
         language=field("language") if field("language") in LANGUAGES else "",
+        free=field("free") == "1",
         token=field("from"),
     )
     for name, text in (("words", search.words), ("area", search.area)):
@@ -150,8 +154,8 @@ def read(page: Page) -> Search:
     return search
 
 
-def entry(service: pb.ServiceEntry, words: Words) -> Found:
-    """``service`` as the page shows it."""
+def entry(service: pb.ServiceEntry, words: Words, *, asked: bool = False) -> Found:
+    """``service`` as the page shows it; ``asked``: whether she asked what it costs."""
     secret = service.confidential
     return Found(
         name=service.name,
@@ -163,6 +167,7 @@ def entry(service: pb.ServiceEntry, words: Words) -> Found:
         needs=tuple(service.needs) if secret else (),
         languages=tuple(words.tongue(name) for name in service.languages),
         ages=_ages(service, words),
+        cost=_cost(service, words, asked),
         checked=_day(service.last_checked, words),
         confidential=secret,
     )
@@ -182,6 +187,14 @@ def _ages(service: pb.ServiceEntry, words: Words) -> Markup:
     if least > 0:
         return words.n("find.ages.from", least)
     return words.n("find.ages.to", most) if most < AGE_MAX else Markup()
+
+
+def _cost(service: pb.ServiceEntry, words: Words, asked: bool) -> Markup:
+    """What is not stated is never said to be free; where she asked, it is said that it is not."""
+    said = "" if service.confidential else service.fees
+    if said:
+        return words.t("find.cost.free") if service.free else words.name(said)
+    return words.t("find.cost.unsaid") if asked else Markup()
 
 
 def _day(text: str, words: Words) -> Markup:

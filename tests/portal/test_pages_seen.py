@@ -67,6 +67,21 @@ def test_a_refused_try_is_shown_with_a_plain_reason(world: PagesWorld, she: Her)
     assert LOOKED not in only.text
 
 
+def test_what_she_never_said_is_not_called_her_yes(world: PagesWorld, she: Her) -> None:
+    sent = world.send(world.recorded(she))
+    world.look(sent)
+    browser = world.browser(she)
+    page = browser.open("/seen")
+    assert "You have not said that it is right." in page.text
+    browser.open(f"/list/{world.only(she).number}")
+    browser.press("No, stop it now")
+    world.refuse(sent)
+    page = browser.open("/seen")
+    assert page.text.count("That yes counts as if it never was.") == 2
+    assert "You allowed this" not in page.text
+    assert "your yes" not in page.text
+
+
 @pytest.mark.parametrize("tag", [language.tag for language in ALL.languages])
 def test_the_list_says_which_refused_tries_may_be_missing(
     world: PagesWorld, she: Her, tag: str

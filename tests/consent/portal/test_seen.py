@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 from safehand.common.v1 import reason_pb2
-from safehand.consent.v1 import asks_pb2, consent_pb2
+from safehand.consent.v1 import asks_pb2, consent_pb2, recorded_pb2
 from safehand_consent_service.portal_numbers import ORGANISATION
 from safehand_core.reasons import Reason
 
+from tests.consent.helpers import stop_for_her
 from tests.consent.portal.world import (
     LOOK,
     MINUTE,
@@ -47,6 +48,32 @@ def test_a_look_names_the_sharing_that_allowed_it(pages_world: PortalWorld, she:
     assert (row.worker_ref, row.refused) == ("worker-7", reason_pb2.REASON_UNSPECIFIED)
     assert row.sharing == pages_world.only(she).number
     assert row.allowed_at.seconds == given
+
+
+@pytest.mark.parametrize("answer", ["", "yes", "no"])
+def test_what_she_never_said_is_not_called_her_yes(
+    pages_world: PortalWorld, she: Her, answer: str
+) -> None:
+    sent = pages_world.send(pages_world.recorded(she))
+    pages_world.look(sent)
+    if answer:
+        reply = recorded_pb2.Reply.Value(f"REPLY_{answer.upper()}")
+        pages_world.confirm(she, pages_world.only(she).number, reply)
+    if answer == "no":
+        pages_world.refuse(sent)
+    rows = pages_world.seen(she).seen
+    wanted = {"": "record", "yes": "yes", "no": "void"}[answer]
+    assert [row.allowed_by for row in rows] == [wanted] * len(rows)
+    assert len(rows) == (2 if answer == "no" else 1)
+
+
+def test_a_yes_under_coercion_allowed_nothing(pages_world: PortalWorld, she: Her) -> None:
+    grant = pages_world.give(she)
+    pages_world.look(pages_world.send(grant))
+    assert [row.allowed_by for row in pages_world.seen(she).seen] == ["yes"]
+    world: Any = pages_world
+    stop_for_her(world, A, grant=grant, why="coercion")
+    assert [row.allowed_by for row in pages_world.seen(she).seen] == ["void"]
 
 
 def test_a_refused_try_is_a_row_of_its_own(pages_world: PortalWorld, she: Her) -> None:

@@ -34,6 +34,7 @@ from safehand_consent_service.tables import grant as consent_grant
 Cause = Literal["window", "destroy_now", "invalidated"]
 EXPIRED_CAUSE: Final = "expired"
 UNCONFIRMED_CAUSE: Final = "unconfirmed"
+INVALIDATED_CAUSE: Final = "invalidated"
 COERCION: Final = "coercion"
 LISTS: Final = 1024
 """Lists of categories that are kept decoded: there are few different ones."""
@@ -115,7 +116,7 @@ def due_end(row: Grant, now: int) -> Kind | None:
 
 def window_cause(row: Grant) -> Cause:
     """Why a stopped grant is revoked once its window is over: a consent under coercion was none."""
-    return "invalidated" if row.stop_why == COERCION else "window"
+    return INVALIDATED_CAUSE if row.stop_why == COERCION else "window"
 
 
 def revoke(txn: WriterTransaction, keks: KekRing, row: Grant, cause: Cause) -> Grant:

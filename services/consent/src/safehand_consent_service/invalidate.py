@@ -42,4 +42,4 @@ def invalidate(txn: WriterTransaction, keks: KekRing, row: Grant, *, why: str | 
         stop_notes.write_hers(
             txn, row.subject_id, stop_notes.STOP, row.grant_id, row.stop_index or 0, why
         )
-    return grant_state.revoke(txn, keks, row, "invalidated")
+    return grant_state.revoke(txn, keks, row, grant_state.INVALIDATED_CAUSE)

@@ -21,6 +21,8 @@ from safehand_consent_service.tables import EXPIRED, FINAL_STATES, LEDGER, REVOK
 
 ENDS_SOON_S: Final = 14 * 24 * 3600
 """From when on an end is said to be near, seconds: the first of the two reminders."""
+YES, RECORD, VOID = "yes", "record", "void"
+"""``allowed_by``; ``portal.proto`` says what each means."""
 MOST: Final = 200
 """Sharings of one list: a page that is longer than that helps nobody."""
 
@@ -101,6 +103,13 @@ def asks_her(row: Grant, now: int) -> bool:
     if row.confirm_by is None or grant_state.is_over(row, now):
         return False
     return grant_state.due_end(row, now) is None
+
+
+def allowed_by(row: Grant) -> str:
+    """What it was that allowed something: nothing is called her yes that was none."""
+    if grant_state.INVALIDATED_CAUSE in (row.end_cause, grant_state.window_cause(row)):
+        return VOID
+    return RECORD if row.recorded_by is not None and row.confirm_by is not None else YES
 
 
 def undo_until(row: Grant, now: int) -> int | None:

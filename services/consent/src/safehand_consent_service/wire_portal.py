@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from safehand.consent.v1 import portal_pb2 as pb
 from sqlalchemy import Connection
 
-from safehand_consent_service import wire, wire_asks
+from safehand_consent_service import portal_sharing, wire, wire_asks
 from safehand_consent_service.ask_row import Ask
 from safehand_consent_service.drafts import Draft
 from safehand_consent_service.portal_numbers import (
@@ -100,6 +100,7 @@ def seen(one: Seen, numbers: Numbers, names: Mapping[str, str]) -> pb.Seen:
         refused=wire.reason(one.refused),
         sharing=numbers.of(GRANT, one.grant.grant_id),
         allowed_at=wire.timestamp(one.grant.issued_at),
+        allowed_by=portal_sharing.allowed_by(one.grant),
     )
 
 

@@ -1373,6 +1373,7 @@ class Seen(_message.Message):
     REFUSED_FIELD_NUMBER: _builtins.int
     SHARING_FIELD_NUMBER: _builtins.int
     ALLOWED_AT_FIELD_NUMBER: _builtins.int
+    ALLOWED_BY_FIELD_NUMBER: _builtins.int
     number: _builtins.str
     """This session's number for it, ten digits."""
     organisation_name: _builtins.str
@@ -1387,13 +1388,17 @@ class Seen(_message.Message):
     """Why it was refused; unspecified where it took place."""
     sharing: _builtins.str
     """The sharing that allowed it, or under which it was tried: this session's number for it."""
+    allowed_by: _builtins.str
+    """What it was: "yes" (she gave it, or said that it is right), "record" (a worker wrote it down and
+    she has not said that it is right) or "void" (it counts as if it never was).
+    """
     @_builtins.property
     def at(self) -> _timestamp_pb2.Timestamp:
         """When."""
 
     @_builtins.property
     def allowed_at(self) -> _timestamp_pb2.Timestamp:
-        """When she gave that."""
+        """When that was given."""
 
     def __init__(
         self,
@@ -1407,10 +1412,11 @@ class Seen(_message.Message):
         refused: _reason_pb2.Reason.ValueType = ...,
         sharing: _builtins.str = ...,
         allowed_at: _timestamp_pb2.Timestamp | None = ...,
+        allowed_by: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["allowed_at", b"allowed_at", "at", b"at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["allowed_at", b"allowed_at", "at", b"at", "category", b"category", "number", b"number", "organisation_name", b"organisation_name", "purpose", b"purpose", "refused", b"refused", "sharing", b"sharing", "worker_ref", b"worker_ref"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allowed_at", b"allowed_at", "allowed_by", b"allowed_by", "at", b"at", "category", b"category", "number", b"number", "organisation_name", b"organisation_name", "purpose", b"purpose", "refused", b"refused", "sharing", b"sharing", "worker_ref", b"worker_ref"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -16,6 +16,11 @@ QUIET_S: Final = 3 * 24 * 3600
 day on which nobody works are no news."""
 
 
+_BY: Final = {"yes": "", "record": ".record", "void": ".void"}
+"""What allowed it, as the end of its text's key: what consent does not call her yes is not called
+so."""
+
+
 @dataclass(frozen=True, slots=True)
 class Shown:
     """One look, or one refused try, in her language; ``reason`` is empty for a look."""
@@ -46,7 +51,7 @@ def shown(words: Words, seen: portal_pb2.Seen) -> Shown:
     refused = seen.refused != reason_pb2.REASON_UNSPECIFIED
     allowed = Markup()
     if seen.HasField("allowed_at"):
-        key = "seen.under" if refused else "seen.allowed"
+        key = ("seen.under" if refused else "seen.allowed") + _BY.get(seen.allowed_by, ".record")
         allowed = words.t(key, date=words.date(seen.allowed_at.seconds))
     return Shown(
         number=seen.number,

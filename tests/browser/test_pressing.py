@@ -18,7 +18,7 @@ LIMIT_MS: Final = 15_000
 """How long the script waits for an answer."""
 SKIP: Final = 'a.skip[href="#m"]'
 LOST: Final = "We do not know if it arrived. Press again."
-UNDONE: Final = "You were signed out. What you just pressed was not done."
+UNDONE: Final = "That page was too old. What you just pressed was not done."
 PIN_FIRST: Final = "We need your PIN first. What you just pressed was not done."
 FOCUSED: Final = "document.activeElement.id"
 

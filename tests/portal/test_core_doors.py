@@ -122,7 +122,7 @@ def test_signed_out_every_address_gives_the_same_bytes(client: Client) -> None:
         assert client.send(method, "/list").body == expected.body
 
 
-UNDONE = "You were signed out. What you just pressed was not done."
+UNDONE = "That page was too old. What you just pressed was not done."
 PIN_FIRST = "We need your PIN first. What you just pressed was not done."
 PRESSES = ("/list/stop", "/list/0123456789/stop", "/list/new/0123456789", "/steps/0123456789/hide")
 

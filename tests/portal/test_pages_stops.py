@@ -46,6 +46,22 @@ def main(page: Seen) -> str:
     return " ".join(re.sub(r"<[^>]+>", " ", found).split())
 
 
+def test_a_stop_of_what_another_page_took_off_the_screen_is_a_stop(world: PagesWorld) -> None:
+    she = world.her()
+    grant = world.give(she)
+    sent = world.send(grant)
+    browser = world.browser(she)
+    browser.open("/list")
+    world.hide(she, world.only(she).number)
+
+    page = browser.press("Stop this sharing with")
+
+    assert "Sharing has stopped" in page.text
+    assert f"The {B}" not in main(page), "nothing of what she hid is shown"
+    world.refuse(sent)
+    assert world.kinds(grant).count(Kind.STOP) == 1
+
+
 @pytest.mark.parametrize("tag", UNSEEN)
 def test_a_stop_whose_page_cannot_be_shown_is_not_said_to_be_nothing(
     world: PagesWorld, tag: str

@@ -10,7 +10,9 @@ from typing import Any
 
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
+from safehand.consent.v1 import portal_pb2 as pb
 from safehand.consent.v1 import recorded_pb2
+from safehand.consent.v1.grant_pb2 import GRANT_STATE_STOPPED
 from safehand_core.reasons import Reason
 
 from tests.consent.portal.world import (
@@ -70,7 +72,6 @@ def test_what_is_hidden_can_be_named_by_nothing(pages_world: PortalWorld, she: H
     pages_world.hide(she, number)
     calls: list[Callable[[], object]] = [
         lambda: pages_world.one(she, number),
-        lambda: pages_world.stop_one(she, number),
         lambda: pages_world.undo(she, number),
         lambda: pages_world.destroy(she, number),
         lambda: pages_world.confirm(she, number, recorded_pb2.REPLY_YES),
@@ -80,6 +81,20 @@ def test_what_is_hidden_can_be_named_by_nothing(pages_world: PortalWorld, she: H
         with refused(Reason.NOT_FOUND, by=pages_world):
             call()
     assert not pages_world.app.context.gates.is_up(grant)
+
+
+def test_a_stop_finds_what_was_hidden_since_the_page_was_made(
+    pages_world: PortalWorld, she: Her
+) -> None:
+    sent = pages_world.send(pages_world.give(she))
+    number = pages_world.only(she).number
+    pages_world.hide(she, number)
+    stop = pb.StopSharingRequest(request_id=new_request_id(), session=she.session, number=number)
+    for _ in range(2):
+        assert not pages_world.pages.StopSharing(stop).HasField("sharing")
+    pages_world.refuse(sent)
+    pages_world.show_all(she)
+    assert pages_world.only(she).state == GRANT_STATE_STOPPED
 
 
 def test_a_second_press_hides_nothing_more(pages_world: PortalWorld, she: Her) -> None:

@@ -40,6 +40,9 @@ _ASKS: Final = Prepared(
     .where(ask_table.c.subject_id == bindparam("subject"))
     .order_by(ask_table.c.asked_at.desc(), ask_table.c.ask_id.desc())
 )
+_ALL_IDS: Final = Prepared(
+    select(consent_grant.c.grant_id).where(consent_grant.c.subject_id == bindparam("subject"))
+)
 _HIDDEN_GRANT: Final = (
     select(hidden_item.c.item_id)
     .where(
@@ -103,8 +106,13 @@ def grants(connection: Connection, subject_id: str, marked: Hidden) -> list[Gran
 
 
 def grant_ids(connection: Connection, subject_id: str) -> list[str]:
-    """The ids of ``grants``, in one statement: her stop waits for it."""
+    """The ids of ``grants``, in one statement."""
     return [row.grant_id for row in _SHOWN_IDS.all(connection, subject=subject_id)]
+
+
+def all_grant_ids(connection: Connection, subject_id: str) -> list[str]:
+    """The ids of ``all_grants``, in one statement: her stop waits for it."""
+    return [row.grant_id for row in _ALL_IDS.all(connection, subject=subject_id)]
 
 
 def asks(connection: Connection, subject_id: str, marked: Hidden) -> list[Ask]:

@@ -55,10 +55,14 @@ def stop_one(
 ) -> Grant:
     """Stop the sharing with this number; the grant as it is then.
 
-    Raises NOT_FOUND, REQUEST_ID_REUSED, and CONSENT_ENDED as ``stops.stop``.
+    A stop finds what she took off her pages too: a page that was open before still has its press.
+    Making it final does not, for it is not taken back. Raises NOT_FOUND, REQUEST_ID_REUSED, and
+    CONSENT_ENDED as ``stops.stop``.
     """
     with glance(context.engine) as connection:
-        ids = portal_shown.grant_ids(connection, seat.subject_id)
+        ids = (portal_shown.grant_ids if destroy_now else portal_shown.all_grant_ids)(
+            connection, seat.subject_id
+        )
     grant_id = Numbers(seat.secret).find(GRANT, number, ids)
     mode = consent_pb2.STOP_MODE_DESTROY_NOW if destroy_now else consent_pb2.STOP_MODE_STOP
     # Her number is another one in her next session; a repeat may come from there.

@@ -36,7 +36,7 @@ class ChangeMethods:
     def StopSharing(self, request: pb.StopSharingRequest, _: Any) -> pb.StopSharingResponse:  # noqa: N802
         seat = self._seats.take_to_stop(request.session)
         row = portal_stops.stop_one(self._context, seat, request.number, request.request_id)
-        return pb.StopSharingResponse(seat=wire_seat(seat), sharing=self._sharing(seat, row))
+        return pb.StopSharingResponse(seat=wire_seat(seat), sharing=self._if_shown(seat, row))
 
     def StopEverything(  # noqa: N802
         self, request: pb.StopEverythingRequest, _: Any
@@ -123,8 +123,17 @@ class ChangeMethods:
         return Numbers(seat.secret).find(GRANT, number, ids)
 
     def _sharing(self, seat: Seat, row: Grant) -> pb.Sharing:
+        found = self._if_shown(seat, row)
+        if found is None:
+            raise SafehandError(Reason.NOT_FOUND)
+        return found
+
+    def _if_shown(self, seat: Seat, row: Grant) -> pb.Sharing | None:
+        """None where she took it off her pages."""
         with begin_read(self._context.engine) as connection:
             marked = portal_shown.hidden(connection, seat.subject_id)
+            if marked.has(GRANT, row.grant_id):
+                return None
             found = portal_sharing.sharings(connection, [row], marked, self._context.now)
         return wire_portal.sharing(found[0], Numbers(seat.secret))
 

@@ -744,7 +744,7 @@ class StopSharingResponse(_message.Message):
 
     @_builtins.property
     def sharing(self) -> Global___Sharing:
-        """The sharing as it stands now."""
+        """The sharing as it stands now; absent where she took it off her pages since the page was made."""
 
     def __init__(
         self,

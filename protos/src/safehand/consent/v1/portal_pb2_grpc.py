@@ -197,7 +197,7 @@ class PortalServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def StopSharing(self, request, context):
-        """StopSharing stops one at once.
+        """StopSharing stops one at once, also one that she took off her pages since the page was made.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -52,7 +52,7 @@ class PortalServiceStub:
     GetSharing: _grpc.UnaryUnaryMultiCallable[_portal_pb2.GetSharingRequest, _portal_pb2.GetSharingResponse]
     """GetSharing is one of them."""
     StopSharing: _grpc.UnaryUnaryMultiCallable[_portal_pb2.StopSharingRequest, _portal_pb2.StopSharingResponse]
-    """StopSharing stops one at once."""
+    """StopSharing stops one at once, also one that she took off her pages since the page was made."""
     StopEverything: _grpc.UnaryUnaryMultiCallable[_portal_pb2.StopEverythingRequest, _portal_pb2.StopEverythingResponse]
     """StopEverything stops all that is on, hidden or shown, in one ledger transaction."""
     UndoStop: _grpc.UnaryUnaryMultiCallable[_portal_pb2.UndoStopRequest, _portal_pb2.UndoStopResponse]
@@ -104,7 +104,7 @@ class PortalServiceAsyncStub(PortalServiceStub):
     GetSharing: _aio.UnaryUnaryMultiCallable[_portal_pb2.GetSharingRequest, _portal_pb2.GetSharingResponse]  # type: ignore[assignment]
     """GetSharing is one of them."""
     StopSharing: _aio.UnaryUnaryMultiCallable[_portal_pb2.StopSharingRequest, _portal_pb2.StopSharingResponse]  # type: ignore[assignment]
-    """StopSharing stops one at once."""
+    """StopSharing stops one at once, also one that she took off her pages since the page was made."""
     StopEverything: _aio.UnaryUnaryMultiCallable[_portal_pb2.StopEverythingRequest, _portal_pb2.StopEverythingResponse]  # type: ignore[assignment]
     """StopEverything stops all that is on, hidden or shown, in one ledger transaction."""
     UndoStop: _aio.UnaryUnaryMultiCallable[_portal_pb2.UndoStopRequest, _portal_pb2.UndoStopResponse]  # type: ignore[assignment]
@@ -201,7 +201,7 @@ class PortalServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _portal_pb2.StopSharingRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_portal_pb2.StopSharingResponse, _abc.Awaitable[_portal_pb2.StopSharingResponse]]:
-        """StopSharing stops one at once."""
+        """StopSharing stops one at once, also one that she took off her pages since the page was made."""
 
     @_abc_1.abstractmethod
     def StopEverything(

@@ -126,7 +126,11 @@ def stop(page: Page) -> Response:
     number = numbers.of_path(page)
     request = portal_pb2.StopSharingRequest(request_id=numbers.request_id(page), number=number)
     try:
-        page.ask(page.backend.her.StopSharing, request)
+        answer = page.ask(page.backend.her.StopSharing, request)
+        if not answer.HasField("sharing"):
+            # Off her pages since this one was made: there is no page of it to go to.
+            page.path = "/list"
+            return page.render("list_stopped_off.html", of="list")
     except backend.Refused as refused:
         # It is over already: the page says how it ended.
         if refused.reason not in _TOO_LATE:

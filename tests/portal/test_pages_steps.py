@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -154,7 +155,27 @@ def test_with_referral_down_only_its_part_is_missing(world: World, alone: int, s
     page = browser.press("Stop this sharing with")
 
     assert page.heading == "Sharing has stopped"
-    assert "We cannot show your steps right now. They go on as before." in page.text
+    assert "We cannot show your steps right now. A stop does not end them." in page.text
+
+
+@pytest.mark.parametrize("over", [False, True], ids=("going on", "over"))
+def test_what_cannot_be_known_is_not_said_to_go_on(
+    world: World, port: int, alone: int, she: Seated, over: bool
+) -> None:
+    fetched = world.accepted(given(world, she))
+    if over:
+        world.agency_b.complete(fetched.referral, "received_service")
+    pages = []
+    for browser in (window(port, she), window(alone, she)):
+        pages += [browser.open("/steps"), browser.follow("See more")]
+    browser.open("/list")
+    pages.append(browser.press("Stop this sharing with"))
+    known, unknown = pages[:2], pages[2:]
+
+    assert all(("You got the help." in page.text) == over for page in known)
+    assert "The step itself does not change." in known[1].text
+    for page in [*unknown, known[1]]:
+        assert not re.search(r"\b(They|It|This|step|itself) go(es)? on\b", page.text), page.path
 
 
 def test_a_hidden_step_is_gone(world: World, port: int, she: Seated) -> None:

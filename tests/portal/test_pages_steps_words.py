@@ -118,6 +118,7 @@ def test_what_referral_does_not_know_was_not_sent_yet() -> None:
     step = shown_steps.shown(ALL.words("en"), STEP, {})
 
     assert step.stage == "steps.stage.ready"
+    assert not step.going
     assert text(step.next).startswith("Next: The haven sends it.")
     assert [moment.text for moment in step.moments] == ["It was allowed to be sent."]
 
@@ -128,12 +129,14 @@ def test_without_referral_the_stage_is_not_guessed() -> None:
     assert step.stage == "steps.stage.unknown"
     assert not step.next
     assert not step.known
+    assert not step.going
 
 
 def test_a_state_of_a_later_version_is_not_guessed() -> None:
     step = shown(state=8)
 
     assert step.stage == "steps.stage.unknown"
+    assert not step.going
 
 
 def test_what_happened_is_told_in_order() -> None:
@@ -156,5 +159,5 @@ def test_stopped_sharing_is_told_and_the_step_goes_on() -> None:
     step = shown(state=YES, sharing_stopped=True)
 
     assert step.stopped
-    assert not step.over
+    assert step.going
     assert step.stage == "steps.stage.yes"

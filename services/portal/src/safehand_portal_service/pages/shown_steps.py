@@ -51,6 +51,7 @@ class Shown:
         stage: key of its stage's text.
         tone: how its chip looks.
         known: whether referral told where it stands, or that it was not sent yet.
+        going: whether referral told that it was sent and is not over: of no other is it said.
         next: who does what, and by which date; empty where it is not known.
         late: what is said where a date is over; empty where none is.
         closed: why it ended: the one line that says what, then the reason in kind words.
@@ -65,6 +66,7 @@ class Shown:
     stage: str
     tone: str
     known: bool
+    going: bool
     over: bool
     stopped: bool
     next: tuple[Markup, ...]
@@ -96,6 +98,7 @@ def shown(
             stage="steps.stage.ready" if known else "steps.stage.unknown",
             tone="soon",
             known=known,
+            going=False,
             over=False,
             stopped=False,
             next=(
@@ -116,6 +119,7 @@ def shown(
         stage=stage,
         tone=tone,
         known=True,
+        going=view.state in _STAGES and view.state not in OVER,
         over=view.state in OVER,
         stopped=view.sharing_stopped,
         next=_next(words, step, view),

@@ -1,4 +1,5 @@
-"""Home says who does what next, and by when: the words of the page of steps, for one step."""
+"""Home says who does what next, and by when: the words of the page of steps, for one step; and it
+counts what is on its pages, no more and no less."""
 
 from __future__ import annotations
 
@@ -39,6 +40,8 @@ class Services:
 
     language: str = "en"
     views: list[pb.StepView] = field(default_factory=list)
+    ready: int = 0
+    home: dict[str, Any] = field(default_factory=dict)
 
     @property
     def her(self) -> Services:
@@ -54,17 +57,29 @@ class Services:
     def GetHome(  # noqa: N802 - the stub's name
         self, _: Any, timeout: float | None = None
     ) -> portal_pb2.GetHomeResponse:
-        steps = [
+        return portal_pb2.GetHomeResponse(
+            seat=self._seat(), steps=self._steps(), ticket="ticket", **self.home
+        )
+
+    def GetSteps(  # noqa: N802 - the stub's name
+        self, _: Any, timeout: float | None = None
+    ) -> portal_pb2.GetStepsResponse:
+        return portal_pb2.GetStepsResponse(seat=self._seat(), steps=self._steps(), ticket="ticket")
+
+    def _steps(self) -> list[portal_pb2.Step]:
+        """Those of the views, then those that referral does not know."""
+        known = [view.referral for view in self.views]
+        unknown = [f"{place:032x}" for place in range(1000, 1000 + self.ready)]
+        return [
             portal_pb2.Step(
                 number=f"{place:010d}",
-                referral=view.referral,
+                referral=referral,
                 sender_name="The haven",
                 recipient_name=f"The clinic {place}",
                 sent_at=Timestamp(seconds=AT),
             )
-            for place, view in enumerate(self.views)
+            for place, referral in enumerate([*known, *unknown])
         ]
-        return portal_pb2.GetHomeResponse(seat=self._seat(), steps=steps, ticket="ticket")
 
     def ListSteps(  # noqa: N802 - the stub's name
         self, _: Any, timeout: float | None = None
@@ -105,13 +120,20 @@ Home = Callable[..., str]
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
-    """Home's text with these steps."""
+    """Home's text with these steps, ``ready`` more that were not sent, and these counts."""
     services = Services()
     with served(tmp_path_factory.mktemp("home"), services) as browser:
 
-        def text(*views: pb.StepView, language: str = "en") -> str:
+        def text(
+            *views: pb.StepView,
+            language: str = "en",
+            ready: int = 0,
+            path: str = "/home",
+            **of: Any,
+        ) -> str:
             services.views, services.language = list(views), language
-            page = browser.open("/home")
+            services.ready, services.home = ready, of
+            page = browser.open(path)
             assert page.status == 200
             return page.text
 
@@ -181,3 +203,35 @@ def test_without_a_day_nothing_is_promised(home: Home) -> None:
 
     assert "1 step is going on" in text
     assert "Next:" not in text
+
+
+@pytest.mark.parametrize("views", [(), (view(),)], ids=("alone", "beside another"))
+def test_what_is_not_sent_yet_counts_as_it_does_on_the_page_of_steps(
+    home: Home, views: tuple[pb.StepView, ...]
+) -> None:
+    text = home(*views, ready=1)
+
+    assert home(*views, ready=1, path="/steps").count("Getting ready") == 1
+    assert f"{len(views) + 1} step" in text
+    assert "no open step" not in text
+
+
+BEFORE = Timestamp(seconds=AT)
+
+
+@pytest.mark.parametrize(
+    ("looks", "refused", "said", "unsaid"),
+    [
+        (1, 1, "1 try was refused", "since your last visit"),
+        (3, 1, "2 looks since your last visit 1 try was refused", "3 looks"),
+        (2, 0, "2 looks since your last visit", "refused"),
+        (0, 0, "Your list shows no look since your last visit.", "refused"),
+    ],
+)
+def test_a_try_that_was_refused_is_no_look(
+    home: Home, looks: int, refused: int, said: str, unsaid: str
+) -> None:
+    text = home(looks_since=looks, refused_since=refused, previous_sign_in=BEFORE)
+
+    assert said in text
+    assert unsaid not in text

@@ -56,13 +56,16 @@ def _steps(page: Page, home: pb.GetHomeResponse) -> Steps | None:
         return None
     names = {step.referral: step for step in home.steps}
     waiting = [view for view in views.values() if view.next]
+    # What was allowed and is not yet sent is on the page of steps too: "Getting ready".
+    ready = [step for step in home.steps if step.referral not in views]
+    count = len(waiting) + len(ready)
     dated = [view for view in waiting if view.HasField("next_by") and view.referral in names]
     if not dated:
-        return Steps(len(waiting))
+        return Steps(count)
     first = min(dated, key=lambda view: view.next_by.seconds)
     words = page.words.sensitive("home")
     step = shown_steps.shown(words, names[first.referral], {first.referral: first})
-    return Steps(len(waiting), step.next, step.late)
+    return Steps(count, step.next, step.late)
 
 
 ROUTES: Final[Routes] = [Route("/home", get=shown)]

@@ -3,6 +3,7 @@ that she took off the screen is on."""
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Iterator
 from typing import cast
@@ -111,6 +112,32 @@ def test_below_a_kind_a_stop_is_said_to_end_no_more_than_it_does(
 
 def numbers(world: PagesWorld, she: Her) -> list[str]:
     return [one.number for one in world.sharing(she).sharings]
+
+
+@pytest.mark.parametrize("path", ["/list", "/list/kind"])
+@pytest.mark.parametrize("how", ["nothing", "stopped", "destroyed", "waiting", "on"])
+def test_a_list_says_that_somebody_may_see_only_where_somebody_may(
+    world: PagesWorld, she: Her, monkeypatch: pytest.MonkeyPatch, path: str, how: str
+) -> None:
+    real = shown_sharing.shown
+    if how == "waiting":
+        monkeypatch.setattr(
+            shown_sharing, "shown", lambda *one: dataclasses.replace(real(*one), guardian=True)
+        )
+    if how in ("waiting", "on"):
+        world.give(she)
+    elif how != "nothing":
+        ended(world, she, how)
+
+    page = world.browser(she).open(path)
+
+    claims = ("These places may see some of your information.", "You can stop any of them now.")
+    assert [claim in page.text for claim in claims] == [how == "on"] * 2
+    assert ("Nothing on this list is on." in page.text) == (how != "on")
+    assert ("There is nothing on this list." in page.text) == (
+        how == "nothing" or (path == "/list/kind" and how in ("stopped", "destroyed"))
+    )
+    assert "You do not lose help because you say no or stop." in page.text
 
 
 # --- one stop ends one sharing --------------------------------------------------------------------

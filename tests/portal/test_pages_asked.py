@@ -87,7 +87,7 @@ def test_with_somebody_there_nothing_is_ever_shown(world: PagesWorld, she: Her) 
 
     page = browser.press("Someone else is here")
 
-    assert page.heading == "You can do this later"
+    assert page.heading == "You can come back later"
     assert B not in page.html
     assert world.sharing(she).asked[0].state == OPEN
 
@@ -254,6 +254,7 @@ def test_no_shares_nothing_and_says_so(world: PagesWorld, she: Her) -> None:
 
     assert page.heading == "You said no"
     assert "They cannot tell your no from no answer." in page.text
+    assert "Nothing of this is shared." in page.text
     assert not world.sharing(she).sharings
     assert not world.sharing(she).asked
     assert world.browser(she).open("/seen").text == before
@@ -274,6 +275,7 @@ def test_later_leaves_it_open(world: PagesWorld, she: Her) -> None:
     page = browser.press("Later")
 
     assert page.heading == "You can answer later"
+    assert "Nothing of this is shared." in page.text
     assert "You said later" in browser.open("/list").text
     assert world.sharing(she).asked[0].put_off
 

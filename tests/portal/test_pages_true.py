@@ -230,6 +230,45 @@ def test_no_language_says_that_nothing_more_opens_here(tag: str) -> None:
         assert here not in str(words.t(key, **values)), key
 
 
+# --- a question and its answer --------------------------------------------------------------------
+
+
+def test_behind_an_answer_its_pages_say_what_stays_true(world: PagesWorld, she: Her) -> None:
+    """A yes that she stopped since, and "Later" behind a yes: both can be asked for again."""
+    world.ask(she)
+    (one,) = world.sharing(she).asked
+    browser = world.browser(she)
+    path = f"/list/new/{one.number}"
+    later = browser.open(f"{path}/later").text
+    browser.open(path)
+    browser.press("I am alone")
+    browser.press("Go on")
+    browser.press("Go on")
+    browser.press("Leave it out")
+    browser.press("Yes")
+
+    assert browser.open(f"{path}/later").text == later
+    for claim in ("Nothing was shared", "waits", "question"):
+        assert claim not in later
+    world.stop_one(she, world.only(she).number)
+    page = browser.open(f"{path}/done")
+
+    assert page.heading == "You said yes"
+    assert "You can look at it on your list." in page.text
+    assert "stop it" not in page.text
+
+
+@pytest.mark.parametrize("tag", TAGS)
+def test_no_answer_is_told_as_if_nothing_at_all_were_shared(tag: str) -> None:
+    words = ALL.words(tag)
+    stop = {"en": "on your list", "es": "en su lista", "ar": "في قائمتك"}[tag]
+    nothing = {"en": "Nothing is", "es": "No se comparte nada.", "ar": "مشاركة أي شيء."}[tag]
+
+    for key in ("no", "later", "lapsed"):
+        assert nothing not in words.t(f"asked.done.{key}", date="1"), key
+    assert stop in words.t("asked.again.stop")
+
+
 # --- something that she took off the screen is on -------------------------------------------------
 
 

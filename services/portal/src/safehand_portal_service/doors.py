@@ -15,7 +15,7 @@ from safehand_portal_service.forms import BadForm, Form, Sender
 from safehand_portal_service.lanes import Full, Lane, Lanes
 from safehand_portal_service.page import GO_TYPE, Handler, Page, Portal, Route
 from safehand_portal_service.pages import errors, signin
-from safehand_portal_service.watched import REFERENCE
+from safehand_portal_service.watched import FAULT, REFERENCE
 
 _HEAD: Final = ("GET", "HEAD")
 
@@ -58,7 +58,12 @@ def endpoint(
             answer = await lanes.run(route.lane, partial(_served, page, route, handler, changes))
         except Full:
             answer = await said(partial(errors.busy, page))
-        return _forgotten(page, route, answer) if changes else answer
+        if not changes:
+            return answer
+        told = _forgotten(page, route, answer)
+        if told is not answer and answer.status_code >= errors.OURS_FROM:
+            request.scope[FAULT] = answer.status_code
+        return told
 
     return handle
 
@@ -70,8 +75,11 @@ def _forgotten(page: Page, route: Route, answer: Response) -> Response:
     wait = answer.headers.get("retry-after", "")
     if not route.later or page.scripted or not (failed or wait):
         return answer
+    if not all(value.isascii() and value.isdecimal() for value in page.params.values()):
+        return answer
     minutes = 0 if failed else errors.minutes(int(wait))
-    return page.see_other(page.tongued(f"{route.later}/{minutes}"))
+    later = route.later.format(**page.params)
+    return page.see_other(page.tongued(f"{later}/{minutes}"))
 
 
 def unknown(portal: Portal, lanes: Lanes) -> Callable[[Request, Exception], Awaitable[Response]]:

@@ -286,9 +286,9 @@ class Route:
         harmless: whether a form that anybody made for her may be answered: it changes nothing.
         renews: whether its form puts another session in the place of this one. Pressed twice, the
             second finds the session over though the first was done.
-        later: for a form with a PIN, the address of the page that says that it was not looked at.
-            Without script the form itself would stand behind Back, and sent again it would let in
-            whoever sends it.
+        later: for a form with a PIN, the address, before its minutes, of the page that says that
+            it was not looked at. Without script the form itself would stand behind Back, and
+            whoever sends it again would be let in, or would have what the PIN is for.
     """
 
     path: str

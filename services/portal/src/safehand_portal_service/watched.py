@@ -22,6 +22,8 @@ OTHER: Final = "other"
 LEAVING: Final = frozenset({"x", "bye"})
 REFERENCE: Final = "safehand.reference"
 """Where a request's scope holds what her page tells her to read out about a fault of ours."""
+FAULT: Final = "safehand.fault"
+"""Where a request's scope holds the status of a fault that is told on another page."""
 FAILED: Final = 500
 """HTTP statuses from here on are failures of ours."""
 
@@ -54,7 +56,7 @@ class Watched:
                 await self._app(scope, receive, note)
             finally:
                 seconds = time.perf_counter() - began
-                _ended(word, status, seconds, scope.get(REFERENCE, ""))
+                _ended(word, scope.get(FAULT, status), seconds, scope.get(REFERENCE, ""))
 
 
 def first_word(path: str) -> str:

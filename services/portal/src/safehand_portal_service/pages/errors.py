@@ -40,6 +40,11 @@ def down(page: Page, changes: bool) -> Response:
     )
 
 
+def past(page: Page, sent: bool) -> Response:
+    """As ``down``, said once more at an address that can be asked for: no fault of this answer."""
+    return _said(page, 200, "errors.down", second="errors.down_sent" if sent else "", call=True)
+
+
 def busy(page: Page) -> Response:
     """Too many wait for the same already: nothing was begun, and she is told at once."""
     headers = {"retry-after": str(RETRY_AFTER_S)}

@@ -18,7 +18,7 @@ from starlette.responses import Response
 from safehand_portal_service import backend
 from safehand_portal_service.lanes import Lane
 from safehand_portal_service.page import Page, Route, Routes
-from safehand_portal_service.pages import numbers, shown_sharing, shown_steps
+from safehand_portal_service.pages import errors, late, numbers, shown_sharing, shown_steps
 from safehand_portal_service.pages import steps as steps_page
 from safehand_portal_service.pages.shown_sharing import Shown, ordered
 from safehand_portal_service.pages.steps import hide_item
@@ -58,7 +58,7 @@ def by_kind(page: Page) -> Response:
     return _listed(page, "kind")
 
 
-def _listed(page: Page, tab: str, said: Said | None = None) -> Response:
+def _listed(page: Page, tab: str, said: Said | None = None, retry_after: int = 0) -> Response:
     if said is not None:
         page.path = "/list"
     answer = page.ask(page.backend.her.ListSharing, portal_pb2.ListSharingRequest())
@@ -68,6 +68,7 @@ def _listed(page: Page, tab: str, said: Said | None = None) -> Response:
     return page.render(
         "list.html",
         of="list",
+        headers=_retry(retry_after),
         tab=tab,
         on=_by_name(on),
         ended=_by_name([item for item in items if not item.on]),
@@ -149,13 +150,18 @@ def stopped(page: Page) -> Response:
     return _over(page, sharing)
 
 
-def _stopped(page: Page, number: str, said: Said) -> Response:
+def _stopped(page: Page, number: str, said: Said, retry_after: int = 0) -> Response:
     # Where a language is chosen on the answer to a form, she comes back to this page.
     page.path = f"/list/{number}/stopped"
-    return _over(page, _get(page, number), said)
+    sharing = _get(page, number)
+    if sharing.state == shown_sharing.ON:
+        return page.see_other(f"/list/{number}")
+    return _over(page, sharing, said, retry_after)
 
 
-def _over(page: Page, sharing: portal_pb2.Sharing, said: Said | None = None) -> Response:
+def _over(
+    page: Page, sharing: portal_pb2.Sharing, said: Said | None = None, retry_after: int = 0
+) -> Response:
     number = sharing.number
     others = _others_on(page, sharing)
     steps, views = steps_page.of_hers(page)
@@ -165,6 +171,7 @@ def _over(page: Page, sharing: portal_pb2.Sharing, said: Said | None = None) -> 
     return page.render(
         "list_stopped.html",
         of="list",
+        headers=_retry(retry_after),
         item=item,
         others=others,
         steps=[shown_steps.shown(words, step, views) for step in here],
@@ -196,7 +203,7 @@ def undo(page: Page) -> Response:
     try:
         page.ask(page.backend.her_once.UndoStop, request, timeout_s=backend.SIGN_IN_TIMEOUT_S)
     except backend.Throttled as throttled:
-        return _stopped(page, number, _wait(throttled))
+        return _stopped(page, number, _wait(errors.minutes(throttled.seconds)), throttled.seconds)
     except backend.Refused as refused:
         if refused.reason == _PIN_REFUSED:
             return _stopped(page, number, _PIN_WRONG)
@@ -204,6 +211,14 @@ def undo(page: Page) -> Response:
             return _stopped(page, number, _UNDO_OVER)
         raise
     return page.see_other(f"/list/{number}/on")
+
+
+def late_undo(page: Page) -> Response:
+    """How long to wait before the PIN of an undo, or that nobody knows whether it was taken."""
+    number = numbers.of_path(page)
+    return late.told(
+        page, lambda m: _stopped(page, number, _wait(m), m * errors.MINUTE_S), sent=True
+    )
 
 
 def on_again(page: Page) -> Response:
@@ -252,7 +267,8 @@ def right(page: Page) -> Response:
         page.ask(page.backend.her.ConfirmRecorded, request)
     except backend.Down:
         if reply == Reply.REPLY_NO:
-            return _not_known(page, f"/list/{number}/stop")
+            # The very same press: a stop in its place could be undone, a no cannot.
+            return _not_known(page, f"/list/{number}/right", reply="no")
         raise
     except backend.Refused as refused:
         if refused.reason not in _TOO_LATE:
@@ -324,12 +340,19 @@ def show_all(page: Page) -> Response:
     try:
         page.ask(page.backend.her_once.ShowEverything, request, timeout_s=backend.SIGN_IN_TIMEOUT_S)
     except backend.Throttled as throttled:
-        return _listed(page, "name", _wait(throttled))
+        return _listed(page, "name", _wait(errors.minutes(throttled.seconds)), throttled.seconds)
     except backend.Refused as refused:
         if refused.reason != _PIN_REFUSED:
             raise
         return _listed(page, "name", _PIN_WRONG)
     return page.see_other("/list/all")
+
+
+def late_show(page: Page) -> Response:
+    """The same for showing everything again."""
+    return late.told(
+        page, lambda m: _listed(page, "name", _wait(m), m * errors.MINUTE_S), sent=True
+    )
 
 
 def all_shown(page: Page) -> Response:
@@ -345,16 +368,18 @@ def _get(page: Page, number: str) -> portal_pb2.Sharing:
     return page.ask(page.backend.her.GetSharing, request).sharing
 
 
-def _wait(throttled: backend.Throttled) -> Said:
-    minutes = numbers.minutes(throttled)
+def _wait(minutes: int) -> Said:
     return lambda words: words.n("list.pin.wait", minutes, minutes=minutes)
 
 
-def _not_known(page: Page, path: str) -> Response:
+def _retry(seconds: int) -> dict[str, str] | None:
+    return {"retry-after": str(seconds)} if seconds else None
+
+
+def _not_known(page: Page, path: str, **fields: str) -> Response:
     """Nobody knows whether the stop was written: the same press again is the same stop."""
-    return page.render(
-        "list_unsure.html", of="list", status=503, path=path, rid=numbers.request_id(page)
-    )
+    fields["request_id"] = numbers.request_id(page)
+    return page.render("list_unsure.html", of="list", status=503, path=path, fields=fields)
 
 
 ROUTES: Final[Routes] = [
@@ -362,11 +387,13 @@ ROUTES: Final[Routes] = [
     Route("/list/kind", get=by_kind),
     Route("/list/stop", post=stop_all, lane=Lane.STOPS),
     Route("/list/stopped", get=all_stopped, lane=Lane.STOPPED),
-    Route("/list/all", get=all_shown, post=show_all),
+    Route("/list/all", get=all_shown, post=show_all, later="/list/all"),
+    Route("/list/all/{m}", get=late_show),
     Route("/list/{n}", get=one),
     Route("/list/{n}/stop", post=stop, lane=Lane.STOPS),
     Route("/list/{n}/stopped", get=stopped, lane=Lane.STOPPED),
-    Route("/list/{n}/undo", post=undo),
+    Route("/list/{n}/undo", post=undo, later="/list/{n}/undo"),
+    Route("/list/{n}/undo/{m}", get=late_undo),
     Route("/list/{n}/on", get=on_again),
     Route("/list/{n}/given", get=given),
     Route("/list/{n}/end", post=destroy, lane=Lane.STOPS),

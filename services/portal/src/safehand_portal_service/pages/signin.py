@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Callable
 from typing import Final
 
 from markupsafe import Markup
@@ -21,12 +20,12 @@ from safehand_portal_service.backend import BESIDE_TIMEOUT_S, SIGN_IN_TIMEOUT_S
 from safehand_portal_service.lanes import Lane
 from safehand_portal_service.page import Page, Route, Routes
 from safehand_portal_service.pages import errors
+from safehand_portal_service.pages import late as late_page
 
 CARD_DIGITS: Final = 12
 BY_ITSELF: Final = ("cover", "end")
 """What the script of an open page wishes though she has pressed nothing (``seat_kept``)."""
 _PIN: Final = re.compile(r"[0-9]{6}")
-_MINUTES: Final = re.compile(r"[0-9]{1,2}")
 _CARD: Final = re.compile(rf"[0-9]{{{CARD_DIGITS}}}")
 
 
@@ -207,27 +206,25 @@ def pin_is_new(page: Page) -> Response:
 
 def late(page: Page) -> Response:
     """How long to wait before signing in, or that nobody can be asked."""
-    return _late(page, lambda said, wait: _sign_in(page, said=said, retry_after=wait))
+    return late_page.told(
+        page, lambda m: _sign_in(page, said=_wait(page, m), retry_after=m * errors.MINUTE_S)
+    )
 
 
 def late_again(page: Page) -> Response:
     """The same for a covered session."""
-    return _late(page, lambda said, wait: _again(page, said, wait))
+    return late_page.told(page, lambda m: _again(page, _wait(page, m), m * errors.MINUTE_S))
 
 
 def late_pin(page: Page) -> Response:
     """The same for a new PIN; without an answer nobody knows whether it is the new one now."""
-    return _late(page, lambda said, wait: _new_pin(page, said, wait), sent=True)
+    return late_page.told(
+        page, lambda m: _new_pin(page, _wait(page, m), m * errors.MINUTE_S), sent=True
+    )
 
 
-def _late(page: Page, shown: Callable[[Markup, int], Response], *, sent: bool = False) -> Response:
-    found = _MINUTES.fullmatch(page.params["n"])
-    if found is None:
-        return neutral(page)
-    minutes = int(found[0])
-    if not minutes:
-        return errors.down(page, sent) if sent else errors.busy(page)
-    return shown(page.words.n("signin.wait", minutes), minutes * errors.MINUTE_S)
+def _wait(page: Page, minutes: int) -> Markup:
+    return page.words.n("signin.wait", minutes)
 
 
 # --- what the script of an open page asks for -----------------------------------------------------
@@ -258,11 +255,11 @@ def seat_kept(page: Page) -> Response:
 ROUTES: Final[Routes] = [
     Route("/in", get=neutral, open=True, lane=Lane.WORDS),
     Route("/in", post=opened, open=True, lane=Lane.SIGN_IN, later="/in/late"),
-    Route("/in/late/{n}", get=late, open=True, lane=Lane.WORDS),
+    Route("/in/late/{m}", get=late, open=True, lane=Lane.WORDS),
     Route("/in/again", get=again, post=uncovered, renews=True, later="/in/again"),
-    Route("/in/again/{n}", get=late_again),
+    Route("/in/again/{m}", get=late_again),
     Route("/in/pin", get=new_pin, post=pin_changed, renews=True, later="/in/pin"),
-    Route("/in/pin/{n}", get=late_pin),
+    Route("/in/pin/{m}", get=late_pin),
     Route("/in/new", get=pin_is_new),
     Route("/in/seat", post=seat_kept),
 ]

@@ -81,7 +81,7 @@ def test_what_the_agency_does_is_there_at_the_next_look(
     fetched = world.agency_b.fetch(sent.referral)
     world.agency_b.confirm_delivery(sent.referral)
     world.agency_b.acknowledge(sent.referral)
-    assert "They have seen it" in browser.open("/steps").text
+    assert "They say they got it" in browser.open("/steps").text
     world.agency_b.accept(fetched)
     page = browser.open("/steps")
 
@@ -97,7 +97,7 @@ def test_the_steps_of_one_are_told_in_order(world: World, port: int, she: Seated
 
     page = browser.follow("See more")
 
-    told = ["sent it to", "It has arrived at", "has seen it.", "said yes."]
+    told = ["sent it to", "It has arrived at", "says that they got it.", "said yes."]
     places = [page.text.index(words) for words in told]
     assert page.title == "One step"
     assert places == sorted(places)

@@ -150,9 +150,19 @@ def test_what_happened_is_told_in_order() -> None:
     assert told == [
         "It was allowed to be sent.",
         "The haven sent it to The clinic.",
-        "A person at The clinic has seen it.",
+        "The clinic says that they got it.",
         "The clinic said yes.",
     ]
+
+
+@pytest.mark.parametrize("tag", TAGS)
+def test_no_person_is_claimed_where_a_tool_may_have_said_it(tag: str) -> None:
+    """``safehand referral receive`` fetches, confirms and acknowledges in one go."""
+    words = ALL.words(tag)
+    said = f"{words.t('steps.stage.seen')} {words.t('steps.at.seen', name='')}"
+
+    for claim in ("person", "seen", "vieron", "lo vio", "شخص", "طّلع"):
+        assert claim not in said.lower()
 
 
 def test_stopped_sharing_is_told_and_the_step_goes_on() -> None:

@@ -23,7 +23,7 @@ def deliver(context: Context, request: Request, agency: str, referral: str) -> R
 
 
 def acknowledge(context: Context, request: Request, agency: str, referral: str) -> Referral:
-    """A person at the recipient has seen it. Raises as ``deliver``."""
+    """The recipient has confirmed it, as a tool may do by itself. Raises as ``deliver``."""
     return _move(context, request, agency, referral, Action.ACKNOWLEDGE)
 
 

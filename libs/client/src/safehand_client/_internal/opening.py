@@ -137,7 +137,7 @@ class Opening(RecipientKeys):
         ).referral
 
     def acknowledge(self, referral: str) -> referral_pb2.Referral:
-        """A person of ours has seen it."""
+        """We have it: whoever sent it sees that we say so."""
         return self.stubs.referral.AcknowledgeReferral(
             referral_pb2.AcknowledgeReferralRequest(
                 request_id=ids.new_request_id(self._entropy), referral=referral

@@ -51,7 +51,7 @@ class _EventTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_EventType.V
     EVENT_TYPE_REFERRAL_DELIVERED: _EventType.ValueType  # 11
     """The recipient's system holds the sealed parts. Audience: sender."""
     EVENT_TYPE_REFERRAL_ACKNOWLEDGED: _EventType.ValueType  # 12
-    """A person at the recipient has seen it. Audience: sender."""
+    """The recipient has confirmed it, as a tool may do by itself. Audience: sender."""
     EVENT_TYPE_REFERRAL_ACCEPTED: _EventType.ValueType  # 13
     """The recipient accepted. Audience: sender."""
     EVENT_TYPE_REFERRAL_DECLINED: _EventType.ValueType  # 14
@@ -104,7 +104,7 @@ EVENT_TYPE_REFERRAL_CREATED: EventType.ValueType  # 10
 EVENT_TYPE_REFERRAL_DELIVERED: EventType.ValueType  # 11
 """The recipient's system holds the sealed parts. Audience: sender."""
 EVENT_TYPE_REFERRAL_ACKNOWLEDGED: EventType.ValueType  # 12
-"""A person at the recipient has seen it. Audience: sender."""
+"""The recipient has confirmed it, as a tool may do by itself. Audience: sender."""
 EVENT_TYPE_REFERRAL_ACCEPTED: EventType.ValueType  # 13
 """The recipient accepted. Audience: sender."""
 EVENT_TYPE_REFERRAL_DECLINED: EventType.ValueType  # 14

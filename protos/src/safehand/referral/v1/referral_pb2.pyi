@@ -59,7 +59,7 @@ class _ReferralStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Referra
     REFERRAL_STATE_DELIVERED: _ReferralState.ValueType  # 2
     """The recipient's system holds the sealed parts."""
     REFERRAL_STATE_ACKNOWLEDGED: _ReferralState.ValueType  # 3
-    """A person at the recipient has seen it."""
+    """The recipient has confirmed it, as a tool may do by itself."""
     REFERRAL_STATE_ACCEPTED: _ReferralState.ValueType  # 4
     """The recipient said yes."""
     REFERRAL_STATE_COMPLETED: _ReferralState.ValueType  # 5
@@ -79,7 +79,7 @@ REFERRAL_STATE_SENT: ReferralState.ValueType  # 1
 REFERRAL_STATE_DELIVERED: ReferralState.ValueType  # 2
 """The recipient's system holds the sealed parts."""
 REFERRAL_STATE_ACKNOWLEDGED: ReferralState.ValueType  # 3
-"""A person at the recipient has seen it."""
+"""The recipient has confirmed it, as a tool may do by itself."""
 REFERRAL_STATE_ACCEPTED: ReferralState.ValueType  # 4
 """The recipient said yes."""
 REFERRAL_STATE_COMPLETED: ReferralState.ValueType  # 5

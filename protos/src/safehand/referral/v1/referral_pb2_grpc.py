@@ -140,7 +140,7 @@ class ReferralServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def AcknowledgeReferral(self, request, context):
-        """AcknowledgeReferral says that a person at the recipient has seen it.
+        """AcknowledgeReferral confirms it for the recipient, as a tool may do by itself.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -42,7 +42,7 @@ class ReferralServiceStub:
     ConfirmDelivery: _grpc.UnaryUnaryMultiCallable[_referral_pb2.ConfirmDeliveryRequest, _referral_pb2.ConfirmDeliveryResponse]
     """ConfirmDelivery says that the recipient's system holds the sealed parts."""
     AcknowledgeReferral: _grpc.UnaryUnaryMultiCallable[_referral_pb2.AcknowledgeReferralRequest, _referral_pb2.AcknowledgeReferralResponse]
-    """AcknowledgeReferral says that a person at the recipient has seen it."""
+    """AcknowledgeReferral confirms it for the recipient, as a tool may do by itself."""
     AnswerReferral: _grpc.UnaryUnaryMultiCallable[_referral_pb2.AnswerReferralRequest, _referral_pb2.AnswerReferralResponse]
     """AnswerReferral files a signed accept, decline or withdraw with consent's acknowledgement."""
     CompleteReferral: _grpc.UnaryUnaryMultiCallable[_referral_pb2.CompleteReferralRequest, _referral_pb2.CompleteReferralResponse]
@@ -82,7 +82,7 @@ class ReferralServiceAsyncStub(ReferralServiceStub):
     ConfirmDelivery: _aio.UnaryUnaryMultiCallable[_referral_pb2.ConfirmDeliveryRequest, _referral_pb2.ConfirmDeliveryResponse]  # type: ignore[assignment]
     """ConfirmDelivery says that the recipient's system holds the sealed parts."""
     AcknowledgeReferral: _aio.UnaryUnaryMultiCallable[_referral_pb2.AcknowledgeReferralRequest, _referral_pb2.AcknowledgeReferralResponse]  # type: ignore[assignment]
-    """AcknowledgeReferral says that a person at the recipient has seen it."""
+    """AcknowledgeReferral confirms it for the recipient, as a tool may do by itself."""
     AnswerReferral: _aio.UnaryUnaryMultiCallable[_referral_pb2.AnswerReferralRequest, _referral_pb2.AnswerReferralResponse]  # type: ignore[assignment]
     """AnswerReferral files a signed accept, decline or withdraw with consent's acknowledgement."""
     CompleteReferral: _aio.UnaryUnaryMultiCallable[_referral_pb2.CompleteReferralRequest, _referral_pb2.CompleteReferralResponse]  # type: ignore[assignment]
@@ -149,7 +149,7 @@ class ReferralServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _referral_pb2.AcknowledgeReferralRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_referral_pb2.AcknowledgeReferralResponse, _abc.Awaitable[_referral_pb2.AcknowledgeReferralResponse]]:
-        """AcknowledgeReferral says that a person at the recipient has seen it."""
+        """AcknowledgeReferral confirms it for the recipient, as a tool may do by itself."""
 
     @_abc_1.abstractmethod
     def AnswerReferral(

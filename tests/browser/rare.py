@@ -17,7 +17,7 @@ from urllib.parse import urlencode
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from playwright.sync_api import Route
-from safehand.consent.v1 import consent_pb2, guardians_pb2, portal_pb2, stops_pb2
+from safehand.consent.v1 import consent_pb2, portal_pb2, stops_pb2
 from safehand.referral.v1 import directory_pb2
 from safehand.referral.v1 import referral_pb2 as pb
 from safehand_core import ids
@@ -308,26 +308,15 @@ def finding(walks: _Walks) -> Iterator[Shown]:
 def with_a_guardian(walks: _Walks) -> Iterator[Shown]:
     """What she gave waits for somebody else's signature."""
     world, she = walks.world, walks.her()
-    world.agency(A).SetCosign(
-        guardians_pb2.SetCosignRequest(
-            request_id=new_request_id(), subject_ref=she.ref, cosign=True, alone_purposes=[]
-        )
-    )
-    card = world.new_card()
-    world.agency(A).RegisterGuardian(
-        guardians_pb2.RegisterGuardianRequest(
-            request_id=new_request_id(),
-            subject_ref=she.ref,
-            card_number=card.number,
-            pin=card.pin,
-        )
-    )
+    world.needs_guardian(she)
     world.give(she)
     walk = walks.of(she)
     walk.go("/list")
     yield at("list-guardian", walk, "main .chip.ask")
     walk.go(f"/list/{world.only(she).number}")
     yield at("list-n-guardian", walk, "main .notice.info")
+    walk.go(f"/list/{world.only(she).number}/given")
+    yield at("list-given-guardian", walk, "main .notice.info")
 
 
 def by_others(walks: _Walks) -> Iterator[Shown]:

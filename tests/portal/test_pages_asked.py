@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from safehand.consent.v1.asks_pb2 import QuestionState
+from safehand.consent.v1.asks_pb2 import Decision, QuestionState
 from safehand_formats.bodies import decode_body
 from safehand_formats.kinds import Kind
 
@@ -90,6 +90,17 @@ def test_with_somebody_there_nothing_is_ever_shown(world: PagesWorld, she: Her) 
     assert page.heading == "You can come back later"
     assert B not in page.html
     assert world.sharing(she).asked[0].state == OPEN
+
+
+def test_nor_what_became_of_it_meanwhile(world: PagesWorld, she: Her) -> None:
+    browser = asked(world, she)
+    world.answer(she, world.sharing(she).asked[0].number, Decision.DECISION_YES)
+
+    page = browser.press("Someone else is here")
+
+    assert page.heading == "You can come back later"
+    assert "yes" not in page.text.lower()
+    assert B not in page.html
 
 
 def test_who_what_why_and_how_long_come_first(world: PagesWorld, she: Her) -> None:

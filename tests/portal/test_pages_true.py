@@ -196,6 +196,26 @@ def test_what_somebody_else_may_see_is_not_told_there(world: PagesWorld, she: He
     assert "is still on" not in page.text
 
 
+def test_no_page_says_that_somebody_may_see_what_a_guardian_has_yet_to_sign(
+    world: PagesWorld, she: Her
+) -> None:
+    world.needs_guardian(she)
+    world.give(she)
+    number = world.only(she).number
+    browser = world.browser(she)
+
+    assert "Nothing on your list is on" in browser.open("/home").text
+    listed = browser.open("/list")
+    assert "Nothing on this list is on." in listed.text
+    assert "Your guardian has to sign first." in listed.text
+    assert '<h2 id="on">' not in listed.html
+    given = browser.open(f"/list/{number}/given")
+    assert "may see what you chose" not in given.text
+    assert "Nothing of this is shared before." in given.text
+    browser.open("/list")
+    assert browser.press("Stop this sharing with").heading == "Sharing has stopped"
+
+
 def test_what_waits_for_a_guardian_is_not_said_to_be_on() -> None:
     over = portal_pb2.Sharing(number="1", recipient_name=B, state=shown_sharing.STOPPED)
     waits = portal_pb2.Sharing(

@@ -45,6 +45,15 @@ def test_it_counts_what_is_on_and_what_waits(pages_world: PortalWorld, she: Her)
     assert (home.on, home.ending_soon, home.asked) == (2, 0, 0)
 
 
+def test_what_a_guardian_has_yet_to_sign_is_not_on(pages_world: PortalWorld, she: Her) -> None:
+    pages_world.needs_guardian(she)
+    soon = pages_world.terms()
+    soon.expires_at.seconds = pages_world.now + 13 * DAY
+    pages_world.grant(she.session, soon)
+    assert pages_world.only(she).waits_for_guardian
+    assert (pages_world.home(she).on, pages_world.home(she).ending_soon) == (0, 0)
+
+
 def test_looks_count_since_the_sign_in_before_this_one(pages_world: PortalWorld, she: Her) -> None:
     grant = pages_world.give(she)
     sent = pages_world.send(grant)

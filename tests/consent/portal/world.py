@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from safehand.consent.v1 import asks_pb2, consent_pb2, portal_pb2_grpc
+from safehand.consent.v1 import asks_pb2, consent_pb2, guardians_pb2, portal_pb2_grpc
 from safehand.consent.v1 import portal_pb2 as pb
 from safehand_consent_service.app import build
 from safehand_consent_service.portal_numbers import ASK, GRANT, LOOK, REFERRAL, Kind, Numbers
@@ -104,6 +104,23 @@ class PortalWorld(World):
     def again(self, her: Her) -> Her:
         """She signs in once more; the session before stays what it is."""
         return Her(her.card, her.ref, self.sign_in(her.card))
+
+    def needs_guardian(self, her: Her) -> None:
+        """What she gives from now on waits for a guardian's signature."""
+        card = self.new_card()
+        self.agency(A).SetCosign(
+            guardians_pb2.SetCosignRequest(
+                request_id=new_request_id(), subject_ref=her.ref, cosign=True, alone_purposes=[]
+            )
+        )
+        self.agency(A).RegisterGuardian(
+            guardians_pb2.RegisterGuardianRequest(
+                request_id=new_request_id(),
+                subject_ref=her.ref,
+                card_number=card.number,
+                pin=card.pin,
+            )
+        )
 
     def give(self, her: Her, recipient: str = B, **changes: Any) -> str:
         """A grant of hers; its id."""

@@ -40,9 +40,10 @@ def home(
         connection,
         portal_seen.Wish({row.grant_id: row for row in rows}, marked, since=seat.previous_sign_in),
     )
+    on = [row for row in rows if grant_state.is_live(row, now) and row.cosign_by is None]
     return Home(
-        on=sum(grant_state.is_live(row, now) for row in rows),
-        ending_soon=sum(portal_sharing.ends_soon(row, now) for row in rows),
+        on=len(on),
+        ending_soon=sum(portal_sharing.ends_soon(row, now) for row in on),
         asked=sum(
             ask_row.is_open(row, now)
             for row in portal_shown.asks(connection, seat.subject_id, marked)

@@ -106,7 +106,7 @@ class GetHomeResponse(_message.Message):
     TICKET_FIELD_NUMBER: _builtins.int
     STEPS_FIELD_NUMBER: _builtins.int
     on: _builtins.int
-    """Sharings that are on."""
+    """Sharings that are on; not those that a guardian has yet to sign."""
     ending_soon: _builtins.int
     """Of these, those that end within 14 days."""
     asked: _builtins.int

@@ -54,10 +54,11 @@ def step(page: Page) -> Response:
     """The step behind the one whose form this is."""
     found = _get(page)
     asked = found.asked
-    if asked.state != _OPEN:
-        return page.see_other(f"/list/new/{asked.number}/done")
+    # Before all else: who is not alone sees neither the question nor what became of it.
     if page.form.field("present") == asking.SOMEONE:
         return page.see_other(f"/list/new/{asked.number}/later")
+    if asked.state != _OPEN:
+        return page.see_other(f"/list/new/{asked.number}/done")
     choices = asking.read(page.form, asked)
     if not choices.present:
         return _moment(page, asked, "asked.moment.ask")

@@ -64,17 +64,19 @@ def _listed(page: Page, tab: str, said: Said | None = None, retry_after: int = 0
     answer = page.ask(page.backend.her.ListSharing, portal_pb2.ListSharingRequest())
     words = page.words.sensitive("list")
     items = [shown_sharing.shown(words, one) for one in answer.sharings]
-    on = [item for item in items if item.on]
+    on = [item for item in items if item.on and not item.guardian]
+    waiting = [item for item in items if item.guardian]
     return page.render(
         "list.html",
         of="list",
         headers=_retry(retry_after),
         tab=tab,
         on=_by_name(on),
+        waiting=_by_name(waiting),
         ended=_by_name([item for item in items if not item.on]),
         asked=[_question(words, one) for one in answer.asked],
         kinds=_by_kind(words, list(answer.sharings), items) if tab == "kind" else [],
-        to_confirm=[item for item in on if item.confirm_by],
+        to_confirm=[item for item in items if item.on and item.confirm_by],
         problem=said(words) if said else None,
     )
 

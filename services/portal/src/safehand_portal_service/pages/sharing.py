@@ -17,7 +17,7 @@ from starlette.responses import Response
 
 from safehand_portal_service import backend
 from safehand_portal_service.lanes import Lane
-from safehand_portal_service.page import Page, Route, Routes
+from safehand_portal_service.page import Page, Q, R, Route, Routes
 from safehand_portal_service.pages import errors, late, numbers, shown_sharing, shown_steps
 from safehand_portal_service.pages import steps as steps_page
 from safehand_portal_service.pages.shown_sharing import Shown, ordered
@@ -115,13 +115,7 @@ def _question(words: Words, asked: portal_pb2.Asked) -> dict[str, object]:
 
 def one(page: Page) -> Response:
     """One that is on; of one that is not, what its end did."""
-    number = numbers.of_path(page)
-    sharing = _get(page, number)
-    words = page.words.sensitive("list")
-    item = shown_sharing.shown(words, sharing)
-    if not item.on:
-        return page.see_other(f"/list/{number}/stopped")
-    return page.render("list_one.html", of="list", item=item)
+    return _while_on(page, "list_one.html")
 
 
 def stop(page: Page) -> Response:
@@ -129,17 +123,13 @@ def stop(page: Page) -> Response:
     number = numbers.of_path(page)
     request = portal_pb2.StopSharingRequest(request_id=numbers.request_id(page), number=number)
     try:
-        answer = page.ask(page.backend.her.StopSharing, request)
-        if not answer.HasField("sharing"):
-            # Off her pages since this one was made: there is no page of it to go to.
-            page.path = "/list"
-            return page.render("list_stopped_off.html", of="list")
-    except backend.Refused as refused:
-        # It is over already: the page says how it ended.
-        if refused.reason not in _TOO_LATE:
-            raise
+        answer = _unless_too_late(page, page.backend.her.StopSharing, request)
     except backend.Down:
         return _not_known(page, f"/list/{number}/stop")
+    if answer is not None and not answer.HasField("sharing"):
+        # Off her pages since this one was made: there is no page of it to go to.
+        page.path = "/list"
+        return page.render("list_stopped_off.html", of="list")
     return page.see_other(f"/list/{number}/stopped")
 
 
@@ -225,34 +215,19 @@ def late_undo(page: Page) -> Response:
 
 def on_again(page: Page) -> Response:
     """What the undo did."""
-    number = numbers.of_path(page)
-    sharing = _get(page, number)
-    if sharing.state != shown_sharing.ON:
-        return page.see_other(f"/list/{number}/stopped")
-    item = shown_sharing.shown(page.words.sensitive("list"), sharing)
-    return page.render("list_on.html", of="list", item=item, given=False)
+    return _while_on(page, "list_on.html")
 
 
 def given(page: Page) -> Response:
     """What her yes did."""
-    number = numbers.of_path(page)
-    sharing = _get(page, number)
-    if sharing.state != shown_sharing.ON:
-        return page.see_other(f"/list/{number}/stopped")
-    item = shown_sharing.shown(page.words.sensitive("list"), sharing)
-    return page.render("list_on.html", of="list", item=item, given=True)
+    return _while_on(page, "list_on.html", given=True)
 
 
 def destroy(page: Page) -> Response:
     """Make the stop final."""
     number = numbers.of_path(page)
     request = portal_pb2.DestroyNowRequest(request_id=numbers.request_id(page), number=number)
-    try:
-        page.ask(page.backend.her.DestroyNow, request)
-    except backend.Refused as refused:
-        # It ended meanwhile in another way: the page says in which.
-        if refused.reason not in _TOO_LATE:
-            raise
+    _unless_too_late(page, page.backend.her.DestroyNow, request)
     return page.see_other(f"/list/{number}/stopped")
 
 
@@ -266,26 +241,18 @@ def right(page: Page) -> Response:
         request_id=numbers.request_id(page), number=number, reply=reply
     )
     try:
-        page.ask(page.backend.her.ConfirmRecorded, request)
+        _unless_too_late(page, page.backend.her.ConfirmRecorded, request)
     except backend.Down:
         if reply == Reply.REPLY_NO:
             # The very same press: a stop in its place could be undone, a no cannot.
             return _not_known(page, f"/list/{number}/right", reply="no")
         raise
-    except backend.Refused as refused:
-        if refused.reason not in _TOO_LATE:
-            raise
     return page.see_other(f"/list/{number}/said")
 
 
 def replied(page: Page) -> Response:
     """What that answer did."""
-    number = numbers.of_path(page)
-    sharing = _get(page, number)
-    if sharing.state != shown_sharing.ON:
-        return page.see_other(f"/list/{number}/stopped")
-    item = shown_sharing.shown(page.words.sensitive("list"), sharing)
-    return page.render("list_said.html", of="list", item=item)
+    return _while_on(page, "list_said.html")
 
 
 # --- everything ---------------------------------------------------------------------------------
@@ -368,6 +335,25 @@ def all_shown(page: Page) -> Response:
 def _get(page: Page, number: str) -> portal_pb2.Sharing:
     request = portal_pb2.GetSharingRequest(number=number)
     return page.ask(page.backend.her.GetSharing, request).sharing
+
+
+def _while_on(page: Page, template: str, *, given: bool = False) -> Response:
+    """A page of one that is on; once it is not, the page that says how it ended."""
+    number = numbers.of_path(page)
+    item = shown_sharing.shown(page.words.sensitive("list"), _get(page, number))
+    if not item.on:
+        return page.see_other(f"/list/{number}/stopped")
+    return page.render(template, of="list", item=item, given=given)
+
+
+def _unless_too_late(page: Page, method: backend.Method[Q, R], request: Q) -> R | None:
+    """Ask; None where it ended meanwhile in whatever way: the next page says in which."""
+    try:
+        return page.ask(method, request)
+    except backend.Refused as refused:
+        if refused.reason not in _TOO_LATE:
+            raise
+    return None
 
 
 def _wait(minutes: int) -> Said:

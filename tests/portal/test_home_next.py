@@ -91,12 +91,15 @@ class Services:
 
 
 @contextmanager
-def served(folder: Path, services: Services) -> Iterator[Browser]:
-    """Her window in front of ``services``."""
+def served(
+    folder: Path, services: Services, catalogues: Catalogues | None = None
+) -> Iterator[Browser]:
+    """Her window in front of ``services``; ``catalogues``: other texts than the shipped."""
     app = build(
         settings(folder, allow_unreviewed=True), clock=SystemClock(), entropy=SystemEntropy()
     )
-    app = App(replace(app.portal, backend=cast(Backend, services)))
+    portal = replace(app.portal, backend=cast(Backend, services))
+    app = App(portal if catalogues is None else replace(portal, catalogues=catalogues))
     port = app.start()
     try:
         yield Browser(port, SESSION)

@@ -310,6 +310,28 @@ def test_unreviewed_words_never_stand_where_she_decides(tag: str, page: str) -> 
     assert shown.t("list.stop") == "Stop"
 
 
+@pytest.mark.parametrize("phone", ["", PHONE])
+@pytest.mark.parametrize("tag", ["es", "ar"])
+def test_that_it_is_in_english_and_whom_to_call_is_said_in_her_language_too(
+    tag: str, phone: str
+) -> None:
+    """The one text that is shown there though nobody has reviewed it."""
+    shown = Catalogues.load(phone=phone).words(tag).sensitive("list")
+    own = SHIPPED.words(tag)
+
+    assert shown.hers is not None
+    assert (shown.hers.lang, shown.hers.dir) == (tag, own.dir)
+    name = Markup("<bdi>") + own.t("common.language_name") + Markup("</bdi>")
+    if phone:
+        said = own.t("common.not_in_language_call", language=name, phone=own.phone(phone))
+    else:
+        said = own.t("common.not_in_language", language=name)
+    assert shown.hers.text == said
+    assert SHIPPED.words(tag).sensitive("list").hers is None
+    assert STRICT.words(tag).sensitive("find").hers is None
+    assert STRICT.words("en").sensitive("list").hers is None
+
+
 def test_elsewhere_unreviewed_words_are_marked() -> None:
     shown = STRICT.best("es", "", "").sensitive("find")
 

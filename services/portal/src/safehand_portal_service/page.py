@@ -118,6 +118,7 @@ class Page:
     seat: portal_pb2.Seat | None = None
     _cookie: str = field(default="", repr=False)
     _reference: str = field(default="", repr=False)
+    _unchecked: set[str] = field(default_factory=set, repr=False)
 
     # --- her session ------------------------------------------------------------------------------
 
@@ -195,7 +196,8 @@ class Page:
     def words(self) -> Words:
         """Her language: the session's, else the link's, else the browser's, else English."""
         chosen = self.seat.language if self.seat is not None else ""
-        return self.portal.catalogues.best(self.language, chosen, self.accept_language)
+        found = self.portal.catalogues.best(self.language, chosen, self.accept_language)
+        return found.noting(self._unchecked)
 
     def t(self, key: str, **values: str | int) -> Markup:
         """A text of this page's language."""

@@ -2,7 +2,8 @@
 
 ``Catalogues`` is read once at the start and never changes; ``Words`` is one language of it, and is
 what a template is given. A text that nobody has reviewed never stands on a page on which she says
-yes, stops, or reads her rights: that whole page is in English then, and says so (``sensitive``).
+yes, stops, or reads her rights: that whole page is in English then, and says so in English and in
+her language (``sensitive``). Any other page that shows such a text is marked (``notice``).
 """
 
 from __future__ import annotations
@@ -59,6 +60,15 @@ class Language:
     dir: str
 
 
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line in another language than the page around it."""
+
+    lang: str
+    dir: str
+    text: Markup
+
+
 class Words:
     """One language for one page.
 
@@ -67,20 +77,41 @@ class Words:
         dir: ``ltr`` or ``rtl``.
         wanted: the tag that she chose; another than ``lang`` where the page fell back to English.
             Links and forms carry this one.
-        notice: a line that the page shows on top; empty where there is none.
+        hers: where the page fell back, the line that says so and whom to call, in her language.
     """
 
-    __slots__ = ("_all", "_catalogue", "dir", "lang", "notice", "wanted")
+    __slots__ = ("_all", "_catalogue", "_notice", "_unchecked", "dir", "hers", "lang", "wanted")
 
     def __init__(
-        self, all_: Catalogues, catalogue: Catalogue, wanted: str, notice: Markup | None = None
+        self,
+        all_: Catalogues,
+        catalogue: Catalogue,
+        wanted: str,
+        notice: Markup | None = None,
+        hers: Line | None = None,
+        unchecked: set[str] | None = None,
     ) -> None:
         self._all = all_
         self._catalogue = catalogue
+        self._notice = Markup() if notice is None else notice
+        self._unchecked = unchecked
         self.lang = catalogue.tag
         self.dir = str(catalogue.locale.text_direction)
         self.wanted = wanted
-        self.notice = Markup() if notice is None else notice
+        self.hers = hers
+
+    def noting(self, unchecked: set[str]) -> Words:
+        """The same, which adds its tag to ``unchecked`` where it gives out a text that nobody has
+        reviewed: from whatever catalogue a page takes its words, it is marked."""
+        return Words(self._all, self._catalogue, self.wanted, self._notice, self.hers, unchecked)
+
+    @property
+    def notice(self) -> Markup:
+        """A line that the page shows on top, empty where there is none; to be asked for when the
+        rest of the page is made."""
+        if self._notice or not self._unchecked or self.lang not in self._unchecked:
+            return self._notice
+        return self.t("common.unreviewed")
 
     @property
     def languages(self) -> tuple[Language, ...]:
@@ -176,14 +207,18 @@ class Words:
         if self._catalogue.tag == SOURCE or not self._all.unreviewed(self._catalogue.tag, page):
             return self
         if page in SENSITIVE and not self._all.allow_unreviewed:
-            english = self._all.words(SOURCE)
+            # The one line that is shown unreviewed: without it she would not know whom to call.
+            english, own = self._all.words(SOURCE), self._all.words(self.lang)
+            name = own.t("common.language_name")
             return Words(
                 self._all,
                 self._all.catalogue(SOURCE),
                 self.wanted,
-                english._instead(self.t("common.language_name")),
+                english._instead(name),
+                Line(own.lang, own.dir, own._instead(name)),
             )
-        return Words(self._all, self._catalogue, self.wanted, self.t("common.unreviewed"))
+        marked = self.t("common.unreviewed")
+        return Words(self._all, self._catalogue, self.wanted, marked, None, self._unchecked)
 
     def _instead(self, language: Markup) -> Markup:
         name = Markup("<bdi>") + language + Markup("</bdi>")
@@ -194,7 +229,10 @@ class Words:
         return self.t("common.not_in_language", language=name)
 
     def _entry(self, key: str) -> Entry:
-        return self._catalogue.entries[key]
+        entry = self._catalogue.entries[key]
+        if self._unchecked is not None and not entry.reviewed and self.lang != SOURCE:
+            self._unchecked.add(self.lang)
+        return entry
 
     def _code(self, prefix: str, code: str) -> Markup:
         key = f"{prefix}.{code}"

@@ -9,8 +9,7 @@ from safehand_portal_service import backend
 from safehand_portal_service.page import Page
 
 _NUMBER: Final = re.compile(r"[0-9]{10}")
-_PIN: Final = re.compile(r"[0-9]{6}")
-_SECONDS_A_MINUTE: Final = 60
+PIN: Final = re.compile(r"[0-9]{6}")
 
 
 def of_path(page: Page, name: str = "n") -> str:
@@ -29,9 +28,4 @@ def request_id(page: Page) -> str:
 def pin(page: Page) -> str:
     """Six digits, or empty for what is no PIN."""
     typed = page.form.digits("pin")
-    return typed if _PIN.fullmatch(typed) else ""
-
-
-def minutes(throttled: backend.Throttled) -> int:
-    """How long to wait, in whole minutes, at least one."""
-    return max(1, -(-throttled.seconds // _SECONDS_A_MINUTE))
+    return typed if PIN.fullmatch(typed) else ""

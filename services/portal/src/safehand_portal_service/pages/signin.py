@@ -21,11 +21,11 @@ from safehand_portal_service.lanes import Lane
 from safehand_portal_service.page import Page, Route, Routes
 from safehand_portal_service.pages import errors
 from safehand_portal_service.pages import late as late_page
+from safehand_portal_service.pages.numbers import PIN
 
 CARD_DIGITS: Final = 12
 BY_ITSELF: Final = ("cover", "end")
 """What the script of an open page wishes though she has pressed nothing (``seat_kept``)."""
-_PIN: Final = re.compile(r"[0-9]{6}")
 _CARD: Final = re.compile(rf"[0-9]{{{CARD_DIGITS}}}")
 
 
@@ -70,7 +70,7 @@ def opened(page: Page) -> Response:
     shared = page.form.field("shared") != "no"
     if not right_digits(card):
         return _sign_in(page, said=page.t("signin.failed"), check=True, shared=shared)
-    if not _PIN.fullmatch(pin):
+    if not PIN.fullmatch(pin):
         return _sign_in(page, said=page.t("signin.failed"), shared=shared)
     request = consent_pb2.OpenSessionRequest(
         card_number=card,
@@ -135,7 +135,7 @@ def _again(page: Page, said: Markup | None = None, retry_after: int = 0) -> Resp
 def uncovered(page: Page) -> Response:
     """Take the PIN. She goes on at the first page, wherever she was."""
     pin = page.form.digits("pin")
-    if not _PIN.fullmatch(pin):
+    if not PIN.fullmatch(pin):
         return _again(page, page.t("signin.again_failed"))
     request = pb.UnlockSessionRequest(session=page.session, pin=pin)
     try:
@@ -179,7 +179,7 @@ def _new_pin(page: Page, said: Markup | None = None, retry_after: int = 0) -> Re
 def pin_changed(page: Page) -> Response:
     """Every session of hers ends; this browser gets a new one."""
     old, new = page.form.digits("pin"), page.form.digits("new")
-    if not _PIN.fullmatch(old) or not _PIN.fullmatch(new):
+    if not PIN.fullmatch(old) or not PIN.fullmatch(new):
         return _new_pin(page, page.t("signin.pin_shape"))
     if old == new:
         return _new_pin(page, page.t("signin.pin_same"))

@@ -12,6 +12,7 @@ from safehand_core import ids
 from safehand_formats.kinds import Kind
 from safehand_portal_service.page import Page
 from safehand_portal_service.pages import numbers, shown_sharing
+from safehand_portal_service.words import Catalogues
 
 from tests.consent.portal.world import ENTROPY, FIRST_PIN, A, B, Her, new_request_id
 from tests.consent.release.world import Card
@@ -20,6 +21,7 @@ from tests.portal import pages_world
 from tests.portal.browser import Seen
 from tests.portal.pages_world import PHONE, PagesWorld
 
+ALL = Catalogues.load(allow_unreviewed=True)
 MINUTE = 60
 MAIN = re.compile(r"<main.*?</main>", re.S)
 UNDONE = ("Nothing was changed", "was not done", "No cambió nada", "لم يتغير شيء")
@@ -88,6 +90,8 @@ def test_a_stop_whose_page_cannot_be_shown_is_not_said_to_be_nothing(
         for claim in UNDONE:
             assert claim not in page.text
     for page in others:
+        assert str(ALL.words(tag).t("errors.down_stop")) in main(page), "as home says it"
+        assert PHONE in main(page)
         assert page.status == 503
         assert UNSEEN[tag] not in page.text
 

@@ -20,6 +20,8 @@ OURS_FROM: Final = 500
 RETRY_AFTER_S: Final = 30
 """When to look again at a service that does not answer, in seconds."""
 
+_AWAY: Final = ("errors.down", "errors.failed")
+"""What is said where nobody can say how anything of hers stands."""
 _STOPPED: Final = re.compile(r"/list/(?:[0-9]{10}/)?stopped")
 
 ROUTES: Final[Routes] = []
@@ -123,6 +125,9 @@ def _said(
     headers: dict[str, str] | None = None,
 ) -> Response:
     of = _of(page)
+    if of == "list" and key in _AWAY and not second:
+        # Who came to stop something is told how else, as on the first page.
+        second, call = "errors.down_stop", True
     words = page.words.sensitive(of)
     reference = page.reference() if status >= OURS_FROM else ""
     return page.render(

@@ -42,6 +42,7 @@ def endpoint(
         if route is None or handler is None:
             return await said(partial(signin.neutral, page, changes))
         page.open = route.open
+        page.here = page.here if shown is None else page.path
         if changes:
             sender = forms.sender(request, portal.settings.host_names)
             if sender is Sender.OTHER:

@@ -100,6 +100,8 @@ class Page:
         network: an opaque word for the network of the request and the browser in it.
         scripted: whether our own script sent the form.
         leaving: whether the browser says that it goes to this page (not: embeds it).
+        here: a page that can be asked for again: where she goes back to from a choice of language.
+        covered: whether the session waits for the PIN, so that it takes no choice of hers.
         open: whether anybody may have this page; until the route is known, it is taken for one.
         seat: how the session stands, once a service has said so.
     """
@@ -114,6 +116,8 @@ class Page:
     network: bytes
     scripted: bool = False
     leaving: bool = True
+    here: str = "/home"
+    covered: bool = False
     open: bool = True
     seat: portal_pb2.Seat | None = None
     _cookie: str = field(default="", repr=False)
@@ -211,6 +215,11 @@ class Page:
         """``path`` with the chosen language, whoever may have it."""
         chosen = (self.seat.language if self.seat is not None else "") or self.language
         return f"{path}?l={chosen}" if self.portal.catalogues.known(chosen) else path
+
+    def onward(self, path: str) -> str:
+        """``path`` of hers; where no service says her language, with the one in this address: it
+        would be lost with the next page."""
+        return path if self.signed_in else self.tongued(path)
 
     # --- answers ----------------------------------------------------------------------------------
 

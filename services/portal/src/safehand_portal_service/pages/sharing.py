@@ -60,7 +60,7 @@ def by_kind(page: Page) -> Response:
 
 def _listed(page: Page, tab: str, said: Said | None = None, retry_after: int = 0) -> Response:
     if said is not None:
-        page.path = "/list"
+        page.here = "/list"
     answer = page.ask(page.backend.her.ListSharing, portal_pb2.ListSharingRequest())
     words = page.words.sensitive("list")
     items = [shown_sharing.shown(words, one) for one in answer.sharings]
@@ -128,7 +128,7 @@ def stop(page: Page) -> Response:
         return _not_known(page, f"/list/{number}/stop")
     if answer is not None and not answer.HasField("sharing"):
         # Off her pages since this one was made: there is no page of it to go to.
-        page.path = "/list"
+        page.here = "/list"
         return page.render("list_stopped_off.html", of="list")
     return page.see_other(f"/list/{number}/stopped")
 
@@ -144,7 +144,7 @@ def stopped(page: Page) -> Response:
 
 def _stopped(page: Page, number: str, said: Said, retry_after: int = 0) -> Response:
     # Where a language is chosen on the answer to a form, she comes back to this page.
-    page.path = f"/list/{number}/stopped"
+    page.here = f"/list/{number}/stopped"
     sharing = _get(page, number)
     if sharing.state == shown_sharing.ON:
         return page.see_other(f"/list/{number}")
@@ -267,7 +267,7 @@ def stop_all(page: Page) -> Response:
         return _not_known(page, "/list/stop")
     if answer.seat.must_change_pin:
         # No page of hers can be asked for before the new PIN: what the stop did is said at once.
-        page.path = "/in/pin"
+        page.here = "/in/pin"
         return _all_stopped(page, answer.stopped, pin_first=True)
     return page.see_other("/list/stopped")
 

@@ -124,6 +124,7 @@ def again(page: Page, pressed: bool = False) -> Response:
 
 
 def _again(page: Page, said: Markup | None = None, retry_after: int = 0) -> Response:
+    page.covered = True
     return page.render(
         "again.html",
         of="signin",

@@ -156,9 +156,8 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "portal-stop-too-late",
         "a stop of what has just ended says how it ended",
         _SRC + "pages/sharing.py",
-        "        # It is over already: the page says how it ended.\n"
-        "        if refused.reason not in _TOO_LATE:\n            raise\n",
-        "        raise\n",
+        "        if refused.reason not in _TOO_LATE:\n            raise\n    return None\n",
+        "        raise\n    return None\n",
         _T_STOPS + "test_a_stop_of_what_has_just_ended_says_how_it_ended",
     ),
     guard(

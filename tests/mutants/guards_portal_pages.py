@@ -12,6 +12,9 @@ _ASKING: Final = _SRC + "asking.py"
 _SHARING: Final = _SRC + "sharing.py"
 _T: Final = "tests/portal/"
 _T_ASKED: Final = _T + "test_pages_asked.py::"
+_T_BEHIND: Final = _T + "test_pages_behind_back.py::"
+_T_HIDDEN: Final = "tests/consent/portal/test_hidden.py::"
+_CONSENT: Final = "services/consent/src/safehand_consent_service/"
 _T_ASKING: Final = _T + "test_pages_asking.py::"
 _T_LIST: Final = _T + "test_pages_list.py::"
 _T_TRUE: Final = _T + "test_pages_true.py::"
@@ -78,11 +81,97 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "stop-not-known",
         "a stop that nobody answered is not shown as done",
         _SHARING,
-        '        return _not_known(page, f"/list/{number}/stop")\n'
-        '    return page.see_other(f"/list/{number}/stopped")\n',
-        '        return page.render("list_shown.html", of="list")\n'
-        '    return page.see_other(f"/list/{number}/stopped")\n',
+        '        return _not_known(page, f"/list/{number}/stop")\n',
+        '        return page.render("list_shown.html", of="list")\n',
         _T_LIST + "test_with_consent_down_nothing_is_said_to_be_done",
+    ),
+    guard(
+        "stop-of-hidden",
+        "a stop finds what she took off her pages since the page was made",
+        _CONSENT + "portal_stops.py",
+        "        ids = (portal_shown.grant_ids if destroy_now else portal_shown.all_grant_ids)(\n",
+        "        ids = portal_shown.grant_ids(\n",
+        _T_HIDDEN + "test_a_stop_finds_what_was_hidden_since_the_page_was_made",
+    ),
+    guard(
+        "stop-of-hidden-shows-nothing",
+        "the answer to such a stop shows nothing of what she hid",
+        _CONSENT + "rpc_portal_changes.py",
+        "            if marked.has(GRANT, row.grant_id):\n                return None\n",
+        "",
+        _T_HIDDEN + "test_a_stop_finds_what_was_hidden_since_the_page_was_made",
+    ),
+    guard(
+        "no-again-is-no",
+        "a No that got no answer is sent again as a No",
+        _SHARING,
+        'return _not_known(page, f"/list/{number}/right", reply="no")',
+        'return _not_known(page, f"/list/{number}/stop")',
+        _T_BEHIND + "test_a_no_that_got_no_answer_is_sent_again_as_a_no",
+    ),
+    guard(
+        "undo-behind-back",
+        "no undo whose PIN nobody looked at stands behind Back",
+        _SHARING,
+        'Route("/list/{n}/undo", post=undo, later="/list/{n}/undo"),',
+        'Route("/list/{n}/undo", post=undo),',
+        _T_BEHIND + "test_a_wait_is_told_on_a_page_that_is_no_form",
+    ),
+    guard(
+        "show-behind-back",
+        "nor a form that shows again what she hid",
+        _SHARING,
+        'Route("/list/all", get=all_shown, post=show_all, later="/list/all"),',
+        'Route("/list/all", get=all_shown, post=show_all),',
+        _T_BEHIND + "test_that_nobody_knows_is_told_on_a_page_that_is_no_form",
+    ),
+    guard(
+        "wait-address",
+        "an address that somebody sends her says no wait that cannot be",
+        _SRC + "late.py",
+        "    if found is None or int(found[0]) > MOST:\n",
+        "    if found is None:\n",
+        _T_BEHIND + "test_such_an_address_says_nothing_that_cannot_be",
+    ),
+    guard(
+        "fault-told-elsewhere",
+        "a fault that is told on another page is logged as one",
+        "services/portal/src/safehand_portal_service/doors.py",
+        "            request.scope[FAULT] = answer.status_code\n",
+        "            pass\n",
+        _T_BEHIND + "test_that_nobody_knows_is_told_on_a_page_that_is_no_form",
+    ),
+    guard(
+        "looks-under-a-record",
+        "what a worker wrote down is not called her yes",
+        _CONSENT + "portal_sharing.py",
+        "return RECORD if row.recorded_by is not None and row.confirm_by is not None else YES\n",
+        "return YES\n",
+        _T + "test_pages_seen.py::test_what_she_never_said_is_not_called_her_yes",
+    ),
+    guard(
+        "looks-under-nothing",
+        "nor what counts as if it never was",
+        _CONSENT + "portal_sharing.py",
+        "    if grant_state.INVALIDATED_CAUSE in (row.end_cause, grant_state.window_cause(row)):\n",
+        "    if False:\n",
+        _T + "test_pages_seen.py::test_what_she_never_said_is_not_called_her_yes",
+    ),
+    guard(
+        "guardian-not-on",
+        "what a guardian has yet to sign is not counted as on",
+        _CONSENT + "portal_home.py",
+        "if grant_state.is_live(row, now) and row.cosign_by is None]",
+        "if grant_state.is_live(row, now)]",
+        "tests/consent/portal/test_home.py::test_what_a_guardian_has_yet_to_sign_is_not_on",
+    ),
+    guard(
+        "guardian-not-listed-as-on",
+        "nor listed as on",
+        _SHARING,
+        "    on = [item for item in items if item.on and not item.guardian]\n",
+        "    on = [item for item in items if item.on]\n",
+        _T_TRUE + "test_no_page_says_that_somebody_may_see_what_a_guardian_has_yet_to_sign",
     ),
     guard(
         "stop-of-one-others",

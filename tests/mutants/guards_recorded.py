@@ -146,7 +146,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "invalidate-over-a-stop",
         "a stopped grant that is invalidated is final at once",
         _INVALIDATE,
-        '    return grant_state.revoke(txn, keks, row, "invalidated")\n',
+        "    return grant_state.revoke(txn, keks, row, grant_state.INVALIDATED_CAUSE)\n",
         "    return row\n",
         _A + "test_a_stopped_grant_can_still_be_invalidated_and_an_ended_one_not",
     ),

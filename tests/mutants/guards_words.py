@@ -11,10 +11,13 @@ _WORDS: Final = _PORTAL + "words.py"
 _CATALOGUE: Final = _PORTAL + "catalogue.py"
 _NEUTRAL: Final = _PORTAL + "neutral.py"
 _FIND: Final = _PORTAL + "pages/find.py"
+_PAGES: Final = _PORTAL + "pages/"
 
 _T_WORDS: Final = "tests/portal/test_words.py::"
 _T_NEUTRAL: Final = "tests/portal/test_neutral.py::"
 _T_FIND: Final = "tests/portal/test_find.py::"
+_T_HELD: Final = "tests/portal/test_pages_held.py::"
+_T_PLAIN: Final = "tests/portal/test_without_script.py::"
 
 GUARDS: Final[tuple[Guard, ...]] = (
     guard(
@@ -96,5 +99,79 @@ GUARDS: Final[tuple[Guard, ...]] = (
         '        text="" if secret else service.description,\n',
         "        text=service.description,\n",
         _T_FIND + "test_a_secret_place_is_a_name_and_a_number",
+    ),
+    guard(
+        "words-borrowed",
+        "a page is marked from whatever file it takes an unreviewed text",
+        _WORDS,
+        "            self._unchecked.add(self.lang)\n",
+        "            pass\n",
+        _T_HELD + "test_an_unreviewed_text_is_marked_from_whatever_file_it_comes",
+    ),
+    guard(
+        "words-hers",
+        "that a page is in English, and whom to call, is said in her language",
+        _WORDS,
+        "                Line(own.lang, own.dir, own._instead(name)),\n",
+        "                None,\n",
+        _T_WORDS + "test_that_it_is_in_english_and_whom_to_call_is_said_in_her_language_too",
+    ),
+    guard(
+        "words-going",
+        "of a step that nobody can see it is not said that it goes on",
+        _PAGES + "shown_steps.py",
+        "            going=False,\n",
+        "            going=True,\n",
+        "tests/portal/test_pages_steps_words.py::test_without_referral_the_stage_is_not_guessed",
+    ),
+    guard(
+        "home-ready",
+        "home counts a step that is not sent yet",
+        _PAGES + "home.py",
+        "    count = len(waiting) + len(ready)\n",
+        "    count = len(waiting)\n",
+        "tests/portal/test_home_next.py::"
+        "test_what_is_not_sent_yet_counts_as_it_does_on_the_page_of_steps",
+    ),
+    guard(
+        "list-away",
+        "who came to her list and finds nobody there is told how to stop now",
+        _PAGES + "errors.py",
+        '        second, call = "errors.down_stop", True\n',
+        "        pass\n",
+        "tests/portal/test_pages_stops.py::"
+        "test_a_stop_whose_page_cannot_be_shown_is_not_said_to_be_nothing",
+    ),
+    guard(
+        "language-here",
+        "from an answer that cannot be asked for again a language leads to a page that can",
+        _PORTAL + "doors.py",
+        "        page.here = page.here if shown is None else page.path\n",
+        "        page.here = page.path\n",
+        _T_PLAIN + "test_where_nobody_knows_if_it_stopped_a_language_leads_to_home",
+    ),
+    guard(
+        "language-away",
+        "with nobody there the pages that she goes to keep the language that she chose",
+        _PORTAL + "page.py",
+        "        return path if self.signed_in else self.tongued(path)\n",
+        "        return path\n",
+        _T_PLAIN + "test_where_nobody_knows_if_it_stopped_a_language_leads_to_home",
+    ),
+    guard(
+        "language-open",
+        "a page for everybody is in the language that she chose though her session takes none",
+        _PAGES + "lang.py",
+        "        if to not in OPEN_PATHS and not isinstance(problem, backend.Down):\n",
+        "        if not isinstance(problem, backend.Down):\n",
+        _T_PLAIN + "test_such_a_page_is_in_it_though_her_session_takes_none",
+    ),
+    guard(
+        "language-shown-all",
+        "choosing a language claims nothing that only another press does",
+        _PAGES + "lang.py",
+        '    r"(?!/list/all)/(?:home',
+        '    r"/(?:home',
+        _T_PLAIN + "test_so_it_does_where_a_form_was_refused",
     ),
 )

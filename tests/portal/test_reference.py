@@ -154,7 +154,7 @@ def test_after_any_form_it_says_whom_to_call_beside_what_is_said(
         "not understood": client.post("/list/stop", {**form, "request_id": "x"}, she.session),
     }
     with world.consent_down():
-        refused["not answered"] = client.post("/lang", {**form, "l": "en"}, she.session)
+        refused["not answered"] = client.post("/list/0123456789/hide", form, she.session)
 
     for what, answer in refused.items():
         assert answer.status >= 400, what

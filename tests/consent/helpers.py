@@ -115,6 +115,25 @@ def resume_for_her(
     return answer
 
 
+def lift_request(world: World, word: str = WORD, **changed: str) -> pb.LiftWaitRequest:
+    """What haven would send about the one whom it knows as ``her-at-haven``."""
+    values = {
+        "request_id": world.request_id(),
+        "subject_ref": "her-at-haven",
+        "worker_ref": WORKER,
+        "code_word": word,
+    }
+    return pb.LiftWaitRequest(**{**values, **changed})
+
+
+def lift(
+    world: World, word: str = WORD, *, agency: str = "haven", **changed: str
+) -> pb.LiftWaitResponse:
+    request = lift_request(world, word, **changed)
+    answer: pb.LiftWaitResponse = world.consent(agency).LiftWait(request)
+    return answer
+
+
 def notes(world: World, session: bytes, **page: Any) -> list[pb.StopNote]:
     """Her whole list, newest first."""
     found: list[pb.StopNote] = []

@@ -39,6 +39,7 @@ WHO = {
     "StopForHer": AGENCY,
     "StopAsRepresentative": SHE,
     "ResumeForHer": AGENCY,
+    "LiftWait": AGENCY,
     "ListStops": SHE,
     "AddRepresentative": SHE,
     "ListRepresentatives": SHE,

@@ -60,8 +60,9 @@ def test_a_wrong_card_and_a_wrong_pin_get_the_same_bytes(known: World) -> None:
     assert wrong_pin[0] is grpc.StatusCode.UNAUTHENTICATED
 
 
+@pytest.mark.parametrize("given", ["", "12345678"], ids=["alone", "with a number"])
 def test_a_wrong_card_and_a_wrong_pin_take_the_same_work(
-    known: World, monkeypatch: pytest.MonkeyPatch
+    known: World, monkeypatch: pytest.MonkeyPatch, given: str
 ) -> None:
     checked: list[str] = []
     verify = PasswordHasher.verify
@@ -73,7 +74,9 @@ def test_a_wrong_card_and_a_wrong_pin_take_the_same_work(
     monkeypatch.setattr(PasswordHasher, "verify", counted)
     for number, pin in ((card(1), WRONG), (card(9), PIN)):
         with refused(Reason.SIGN_IN_FAILED):
-            known.portal.OpenSession(pb.OpenSessionRequest(card_number=number, pin=pin))
+            known.portal.OpenSession(
+                pb.OpenSessionRequest(card_number=number, pin=pin, worker_number=given)
+            )
     assert len(checked) == 2
     assert checked[0] == checked[1]  # the same parameters
 

@@ -97,6 +97,7 @@ SAMPLES: Final[Mapping[str, Any]] = {
     "pin": "000000",
     "session": bytes(32),
     "new_pin": "000001",
+    "worker_number": "00000000",
     "network": b"",
     "number": "0000000000",
     "organisation": "",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -445,8 +446,9 @@ def test_her_own_right_pin_inside_a_session_is_no_wrong_try(known: World) -> Non
     assert (answer.wrong_tries, answer.wrong_last_at.seconds) == (1, tried)
 
 
+@pytest.mark.parametrize("given", ["", "12345678"], ids=["alone", "with a number"])
 def test_a_try_at_no_card_runs_the_same_statements(
-    known: World, monkeypatch: pytest.MonkeyPatch
+    known: World, monkeypatch: pytest.MonkeyPatch, given: str
 ) -> None:
     run: list[str] = []
     for name in ("run", "first"):
@@ -461,10 +463,10 @@ def test_a_try_at_no_card_runs_the_same_statements(
     for number in (NUMBER, 9):
         run.clear()
         with refused(Reason.SIGN_IN_FAILED):
-            sign_in(known, WRONG, number=number)
-        seen.append([sql for sql in run if "subject" in sql or "throttle" in sql])
+            sign_in(known, WRONG, number=number, worker_number=given)
+        seen.append([sql for sql in run if re.search("subject|throttle|worker_number", sql)])
     assert seen[0] == seen[1]
-    assert len(seen[0]) >= 3
+    assert len(seen[0]) >= 3 + bool(given)
 
 
 # --- stops by workers ---------------------------------------------------------------------------

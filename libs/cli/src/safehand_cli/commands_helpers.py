@@ -1,8 +1,8 @@
 """``safehand consent``: stops by others, their undoing, and whom she lets do it.
 
-Added to the group of ``commands_consent``. ``stop-for-her`` and ``resume-for-her`` are an agency's
-(``--as agency-a``); the rest is said at the portal (``--as her``). Cards, codes and words come from
-a file or a prompt, never from argv.
+Added to the group of ``commands_consent``. ``stop-for-her``, ``resume-for-her`` and ``lift-wait``
+are an agency's (``--as agency-a``); the rest is said at the portal (``--as her``). Cards, codes and
+words come from a file or a prompt, never from argv.
 """
 
 from __future__ import annotations
@@ -51,11 +51,14 @@ BY: dict[str, str] = {
     "staff": "two workers with your code word",
 }
 """Who made a stop or a resume, as she reads it."""
+DID: dict[str, str] = {"number": "a number to sign in with"}
+"""What was done, where one word does not say it."""
 
 
 def add_to(app: typer.Typer) -> None:
     """Add these commands to the group ``consent``."""
-    for function in (stop_for_her, resume_for_her, code_word, stops, stop_as_representative):
+    theirs = (stop_for_her, resume_for_her, lift_wait)
+    for function in (*theirs, code_word, stops, stop_as_representative):
         app.command()(function)
     app.add_typer(people, name="representatives")
 
@@ -154,10 +157,32 @@ def resume_for_her(
 
 
 @command
+def lift_wait(
+    worker: Worker,
+    ref: Annotated[str, typer.Option("--ref", help=f"Our own reference: {REFERENCE}.")],
+    word_file: WordFile = None,
+) -> None:
+    """Get a number to read out to her, so that she need not wait to sign in (--as agency-a)."""
+    own = reference(ref, "--ref")
+    worker_ref = reference(worker, "--worker")
+    client = context.agency()
+    number, ends = client.lift_wait(
+        own, worker_ref=worker_ref, code_word=said("her code word", word_file)
+    )
+    emit(
+        {"number": number, "expires_at": ends},
+        f"number: {spaced(number)}\n"
+        f"read it out to her; she types it at the sign-in, with card and PIN, until {_day(ends)}\n"
+        "it is good for one sign-in, and she sees who asked for it and when",
+    )
+
+
+@command
 def code_word(
     word_file: WordFile = None, card_file: CardFile = None, pin_file: PinFile = None
 ) -> None:
-    """Set the word without which no worker can resume for you (--as her)."""
+    """Set the word without which no worker can resume for you, or get you a number to sign in with
+    (--as her)."""
     word = said("code word", word_file)
     with _signed_in(card_file, pin_file) as her:
         her.set_code_word(word)
@@ -166,7 +191,8 @@ def code_word(
 
 @command
 def stops(card_file: CardFile = None, pin_file: PinFile = None) -> None:
-    """Every stop and resume, yours and others', with who and when (--as her)."""
+    """Every stop and resume, yours and others', and every number that a worker asked for, with who
+    and when (--as her)."""
     with _signed_in(card_file, pin_file) as her:
         found = her.stops()
     emit([_note(item) for item in found], "\n".join(map(_line, found)) or "nothing was stopped")
@@ -267,7 +293,7 @@ def _line(item: stops_pb2.StopNote) -> str:
         refs = " and ".join(filter(None, (item.worker_ref, item.second_ref)))
         who += f": {refs} of {item.agency_name or item.agency}"
         who += f", by {item.channel}" if item.channel else ""
-    did = f"{item.action} refused" if item.refused else item.action
+    did = DID.get(item.action, item.action) + (" refused" if item.refused else "")
     text = f"{_day(item.at.seconds)}  {did:<6} {who}"
     if item.why:
         text += " (you said that you were made to agree)"

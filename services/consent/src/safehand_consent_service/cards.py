@@ -20,6 +20,9 @@ from safehand_core.reasons import Reason
 from safehand_consent_service import throttle
 
 CARD_DIGITS: Final = 12
+NUMBER_DIGITS: Final = 8
+"""Of a number from her worker: whoever guesses a thousand a second for as long as one lives hits it
+once in a hundred times, and wins three tries at her PIN. More would be harder to read out."""
 CARD_PEPPER: Final = "card-pepper"
 PIN_PEPPER: Final = "pin-pepper"
 REQUEST_PEPPER: Final = "request-pepper"
@@ -103,6 +106,10 @@ class Cards:
         """The same for a session that asks for the PIN again."""
         return hmac.digest(self._card_pepper, b"session/" + card_hmac + session, "sha256")
 
+    def number_hmac(self, card_hmac: bytes, number: str) -> bytes:
+        """What is stored of a number from her worker: 32 bytes, others for each card."""
+        return hmac.digest(self._card_pepper, b"number/" + card_hmac + number.encode(), "sha256")
+
     def guardian_hmac(self, card_number: str) -> bytes:
         """What a guardian's card is found by, and its tries are counted under: 32 bytes.
 
@@ -162,6 +169,16 @@ class Cards:
     def resume_tries(self, agency: str, grant: str) -> bytes:
         """The throttle's key for what one agency tries as the code word of one grant: 32 bytes."""
         return self._help("resume", agency, grant)
+
+    def lift_tries(self, agency: str, subject_ref: str) -> bytes:
+        """The same where it is said so that she need not wait to sign in."""
+        return self._help("lift", agency, subject_ref)
+
+    def number_from(self, seed: str) -> str:
+        """The number that a worker reads out to her: a function of random bytes (hex), so that a
+        repeat gets the same although the number is stored nowhere."""
+        drawn = int.from_bytes(self._help("number", seed), "big")
+        return f"{drawn % 10**NUMBER_DIGITS:0{NUMBER_DIGITS}d}"
 
     def word_hash(self, word: str) -> str:
         """What is stored of a code word (normalised): an Argon2id string. As slow as a PIN's."""

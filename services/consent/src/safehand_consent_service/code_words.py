@@ -1,4 +1,5 @@
-"""Her code word: what she says so that two workers may undo a stop that was made for her.
+"""Her code word: what she says so that two workers may undo a stop that was made for her, or that a
+worker may give her a number with which she need not wait at the sign-in.
 
 Kept as her PIN is (``cards``). It opens nothing and signs nobody in.
 """
@@ -15,7 +16,7 @@ from safehand_ledger.transaction import WriterTransaction
 from safehand_store.engine import begin_read
 from sqlalchemy import Connection, delete, insert, select
 
-from safehand_consent_service import sessions
+from safehand_consent_service import sessions, throttle
 from safehand_consent_service.context import Context, earlier, remember, request_of
 from safehand_consent_service.tables_stops import code_word
 
@@ -59,6 +60,17 @@ def put(context: Context, message: pb.SetCodeWordRequest) -> None:
         remember(txn, request, {})
 
     context.writer.submit(operation)
+
+
+def heard(context: Context, tries: bytes, stored: str | None, plain: str) -> bool:
+    """Whether a word that somebody said (normalised) is the one that is ``stored``; where none is,
+    False after the same work. ``tries``: the throttle's key for whoever said it about whom.
+
+    Slow, and it writes: call it outside of transactions. Raises THROTTLED.
+    """
+    # Counted before the word is looked at, so that tries at once count like tries in a row.
+    context.writer.submit(lambda txn: throttle.take(txn.connection, tries, txn.now))
+    return context.cards.word_matches(stored, plain)
 
 
 def hash_of(connection: Connection, subject_id: str) -> str | None:

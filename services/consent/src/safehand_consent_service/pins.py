@@ -13,7 +13,7 @@ from safehand_ledger.writer import LedgerWriter
 from safehand_store.prepared import Prepared
 from sqlalchemy import Connection, bindparam, select, update
 
-from safehand_consent_service import throttle
+from safehand_consent_service import throttle, worker_numbers
 from safehand_consent_service.cards import Cards
 from safehand_consent_service.tables import subject
 
@@ -43,13 +43,15 @@ _SET_WRONG: Final = Prepared(
 
 @dataclass(frozen=True, slots=True)
 class Proven:
-    """A right PIN, and what was counted before it was tried."""
+    """A right PIN, and what was counted before it was tried; ``number``: that it was tried with
+    (``Cards.number_hmac``), None where it took a turn."""
 
     subject_id: str
     card_hmac: bytes
     pin_hash: str
     wrong_tries: int
     wrong_last_at: int | None
+    number: bytes | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +71,12 @@ class Pins:
         self._writer = writer
         self._cards = cards
 
-    def check(self, card_hmac: bytes, pin: str, place: bytes) -> Proven:
-        """Her own try from ``place`` (``Cards.place``, ``Cards.seat_place``).
+    def check(
+        self, card_hmac: bytes, pin: str, place: bytes, number: bytes | None = None
+    ) -> Proven:
+        """Her own try from ``place`` (``Cards.place``, ``Cards.seat_place``), or with a number from
+        her worker (``Cards.number_hmac``): where that is live it is a try of the number's own, and
+        nobody's turn.
 
         It is counted as a wrong one until ``accept``, in the write that takes it, so that a card
         that is none costs the same. Raises SIGN_IN_FAILED (no such card, or a wrong PIN, after the
@@ -78,20 +84,29 @@ class Pins:
         """
 
         def operation(txn: WriterTransaction) -> Any:
-            throttled = throttle.take_turn(txn.hot, card_hmac, place, txn.now)
-            if throttled is not None:
-                return throttled
+            lifted = number is not None and worker_numbers.spend(
+                txn.hot, card_hmac, number, txn.now
+            )
+            if not lifted:
+                throttled = throttle.take_turn(txn.hot, card_hmac, place, txn.now)
+                if throttled is not None:
+                    return throttled, False
             row = _BY_CARD.first(txn.hot, card=card_hmac)
             _COUNT_WRONG.run(txn.hot, card=card_hmac, now=txn.now)
-            return row
+            return row, lifted
 
-        found = self.write(operation)
+        found, lifted = self.write(operation)
         if isinstance(found, SafehandError):
             raise found
         if not self._cards.pin_matches(found.pin_hash if found else None, pin) or found is None:
             raise SafehandError(Reason.SIGN_IN_FAILED)
         return Proven(
-            found.subject_id, card_hmac, found.pin_hash, found.wrong_tries, found.wrong_last_at
+            found.subject_id,
+            card_hmac,
+            found.pin_hash,
+            found.wrong_tries,
+            found.wrong_last_at,
+            number if lifted else None,
         )
 
     def check_for_agency(self, card_hmac: bytes, pin: str, bucket: bytes) -> str:
@@ -111,10 +126,14 @@ class Pins:
         return subject_id
 
     def accept(self, connection: Connection, proven: Proven) -> Wrong:
-        """The PIN was right: in the caller's write transaction all tries are given back and the one
-        that was counted is taken off. Raises SIGN_IN_FAILED if she has another PIN meanwhile."""
+        """The PIN was right: in the caller's write transaction all tries are given back, the one
+        that was counted is taken off, and any number from her worker ends. Raises SIGN_IN_FAILED if
+        she has another PIN meanwhile, or the number that it was tried with has ended."""
         row = _NOW_AT.first(connection, subject=proven.subject_id)
         if row.pin_hash != proven.pin_hash:
+            raise SafehandError(Reason.SIGN_IN_FAILED)
+        ended = worker_numbers.end(connection, proven.card_hmac)
+        if proven.number is not None and ended != proven.number:
             raise SafehandError(Reason.SIGN_IN_FAILED)
         throttle.forgive(connection, proven.card_hmac)
         tries = max(0, row.wrong_tries - 1)

@@ -83,6 +83,7 @@ POLICY: Final[Policy] = {
     _CONSENT + "StopForHer": _AGENCY,
     _CONSENT + "StopAsRepresentative": _PERSON,
     _CONSENT + "ResumeForHer": _AGENCY,
+    _CONSENT + "LiftWait": _AGENCY,
     _CONSENT + "ListStops": _PERSON,
     _CONSENT + "AddRepresentative": _PERSON,
     _CONSENT + "ListRepresentatives": _PERSON,

@@ -10,11 +10,13 @@ from sqlalchemy import Connection
 from safehand_consent_service import (
     ask_row,
     grant_state,
+    portal_helped,
     portal_seen,
     portal_sharing,
     portal_shown,
 )
 from safehand_consent_service.grant_row import Grant
+from safehand_consent_service.portal_helped import Helped
 from safehand_consent_service.portal_shown import Hidden
 from safehand_consent_service.seats import Seat
 
@@ -29,6 +31,7 @@ class Home:
     to_confirm: int
     looks_since: int
     refused_since: int
+    helped: Helped
 
 
 def home(
@@ -51,4 +54,5 @@ def home(
         to_confirm=sum(portal_sharing.asks_her(row, now) for row in rows),
         looks_since=looks,
         refused_since=refused,
+        helped=portal_helped.helped(connection, seat, marked, now),
     )

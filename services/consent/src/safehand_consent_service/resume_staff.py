@@ -68,12 +68,9 @@ def resume(context: Context, principal: Principal, message: pb.ResumeForHerReque
         known = _releasing_row(grant_state.find(connection, said.grant), said.agency)
         owner = known.subject_id if known else _NOBODY
         stored = code_words.hash_of(connection, owner)
-    matches = before is not None
-    if before is None:
-        tries = context.cards.resume_tries(said.agency, said.grant)
-        # Counted before the word is looked at, so that tries at once count like tries in a row.
-        context.writer.submit(lambda txn: throttle.take(txn.connection, tries, txn.now))
-        matches = context.cards.word_matches(stored, plain)
+    tries = context.cards.resume_tries(said.agency, said.grant)
+    # What was answered is answered again below, and nothing else: no word was heard for it now.
+    matches = before is None and code_words.heard(context, tries, stored, plain)
 
     def operation(txn: WriterTransaction) -> _Done:
         found = earlier(txn.connection, request)
@@ -99,7 +96,7 @@ def resume(context: Context, principal: Principal, message: pb.ResumeForHerReque
             },
         )
         _note(txn, said, row, index)
-        throttle.forgive(txn.connection, context.cards.resume_tries(said.agency, said.grant))
+        throttle.forgive(txn.connection, tries)
         remember(txn, request, {"resume": index, "at": txn.now})
         return _Done(txn.now, said.grant, index)
 

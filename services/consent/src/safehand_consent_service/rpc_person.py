@@ -31,7 +31,9 @@ class PersonMethods:
     _sessions: Sessions
 
     def OpenSession(self, request: pb.OpenSessionRequest, _: Any) -> pb.OpenSessionResponse:  # noqa: N802
-        how = Opening(request.network, request.shared_device, request.language)
+        how = Opening(
+            request.network, request.shared_device, request.language, request.worker_number
+        )
         opened = self._sessions.open(request.card_number, request.pin, how)
         return pb.OpenSessionResponse(
             session=opened.secret, expires_at=wire.timestamp(opened.expires_at)

@@ -51,7 +51,11 @@ class PageMethods(ChangeMethods):
             wrong_tries=seat.wrong_tries,
             ticket=ticket,
             steps=steps,
+            numbers_given=found.helped.count,
+            number_given_by_name=found.helped.agency_name,
         )
+        if found.helped.at is not None:
+            response.number_given_at.CopyFrom(wire.timestamp(found.helped.at))
         if seat.previous_sign_in is not None:
             response.previous_sign_in.CopyFrom(wire.timestamp(seat.previous_sign_in))
         if seat.wrong_last_at is not None:

@@ -1,4 +1,5 @@
-"""Stops by others and their undoing: messages to use cases and back, nothing more."""
+"""Stops by others, their undoing, and what else her code word does: messages to use cases and back,
+nothing more."""
 
 from __future__ import annotations
 
@@ -13,6 +14,7 @@ from safehand_store.engine import begin_read
 
 from safehand_consent_service import (
     code_words,
+    lift_wait,
     representatives,
     resume_staff,
     stop_notes,
@@ -68,6 +70,12 @@ class StopMethods:
         done = resume_staff.resume(self._context, call.current().principal, request)
         return pb.ResumeForHerResponse(
             resumed_at=wire.timestamp(done.at), receipt=wire.receipt(done.receipt)
+        )
+
+    def LiftWait(self, request: pb.LiftWaitRequest, _: Any) -> pb.LiftWaitResponse:  # noqa: N802
+        lifted = lift_wait.lift(self._context, call.current().principal, request)
+        return pb.LiftWaitResponse(
+            number=lifted.number, expires_at=wire.timestamp(lifted.expires_at)
         )
 
     def ListStops(self, request: pb.ListStopsRequest, _: Any) -> pb.ListStopsResponse:  # noqa: N802

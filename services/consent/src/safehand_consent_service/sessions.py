@@ -7,7 +7,7 @@ A session that is covered opens nothing until the PIN is given again (``seats``)
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from safehand_core.entropy import Entropy
@@ -73,11 +73,13 @@ class OpenedSession:
 class Opening:
     """How she signs in. ``network``: an opaque word for her network (its first half) and for her
     browser in it, empty where nobody can tell;
-    ``shared_device``: somebody else uses it too; ``language``: BCP 47, or empty."""
+    ``shared_device``: somebody else uses it too; ``language``: BCP 47, or empty;
+    ``worker_number``: that her worker read out to her, or empty."""
 
     network: bytes = b""
     shared_device: bool = False
     language: str = ""
+    worker_number: str = field(default="", repr=False)
 
 
 class Sessions:
@@ -95,7 +97,10 @@ class Sessions:
     def open(self, card_number: str, pin: str, how: Opening) -> OpenedSession:
         """Sign her in. Raises SIGN_IN_FAILED or THROTTLED."""
         card_hmac = self._cards.card_hmac(card_number)
-        proven = self.pins.check(card_hmac, pin, self._cards.place(card_hmac, how.network))
+        place = self._cards.place(card_hmac, how.network)
+        given = how.worker_number
+        number = self._cards.number_hmac(card_hmac, given) if given else None
+        proven = self.pins.check(card_hmac, pin, place, number)
         secret = self._entropy.bytes(SESSION_BYTES)
 
         def operation(txn: WriterTransaction) -> OpenedSession:

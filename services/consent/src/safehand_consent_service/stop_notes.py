@@ -1,4 +1,5 @@
-"""What she reads about stops: each stop, resume and wish, with who and when (``ListStops``).
+"""What she reads about stops: each stop, resume and wish, with who and when (``ListStops``);
+and each number that a worker asked for.
 
 A note about nobody (an unknown reference, a wrong code) is a row of the same shape: it counts
 against whoever sent it, she never sees it, and it is forgotten after a day.
@@ -23,6 +24,7 @@ KEEP_UNKNOWN_S: Final = 24 * 3600
 """Seconds for which a note about nobody is kept: as long as anything counts it."""
 STOP: Final = "stop"
 RESUME: Final = "resume"
+NUMBER: Final = "number"
 HER_SOURCE: Final = "self"
 STAFF_SOURCE: Final = "staff"
 

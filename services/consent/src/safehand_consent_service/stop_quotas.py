@@ -31,6 +31,10 @@ CODES_AT_PORTAL: Final = 5000
 """Codes at the portal in a day, right and wrong: far above what representatives of a whole country
 say. Beyond it every code is refused alike and leaves no row, and a right one still stops what it
 did not stop within the day. Right ones count too, or the count would tell them apart."""
+NUMBERS: Final = 5
+"""Numbers that workers are given for her in a day, of all agencies together. Each is three tries at
+her PIN that wait for nobody, beside the 480 that a card earns in a day: without a bound, whoever
+knows her code word would try PINs as fast as he asks for numbers."""
 SHOWN: Final = 20
 """Notes of one source in a day that she is shown one by one although they changed nothing; of more
 she is shown how many."""
@@ -94,6 +98,12 @@ def staff_may_resume(connection: Connection, grant_id: str) -> bool:
         .where(_G.grant_id == grant_id, _G.source == STAFF_SOURCE, _G.leaf_index.is_not(None))
     ).scalar_one()
     return int(count) < STAFF_RESUMES
+
+
+def numbers_over(connection: Connection, subject_id: str, now: int) -> int | None:
+    """Seconds until a worker is given one more number for her; None: now."""
+    given = (_N.subject_id == subject_id) & (_N.action == stop_notes.NUMBER) & (_N.refused == 0)
+    return _wait(connection, given, NUMBERS, now)
 
 
 def _wait(connection: Connection, counted: ColumnElement[bool], most: int, now: int) -> int | None:

@@ -27,6 +27,7 @@ from safehand_consent_service import (
     sessions,
     stop_notes,
     throttle,
+    worker_numbers,
 )
 from safehand_consent_service.context import Context
 from safehand_consent_service.grant_row import Grant
@@ -60,8 +61,8 @@ def sweep(context: Context) -> int:
 
 
 def forget(context: Context) -> None:
-    """Remove sessions that are over, tries that are earned back, request ids of last week, and
-    what she chose yesterday and did not answer, with its key."""
+    """Remove sessions and numbers that are over, tries that are earned back, request ids of last
+    week, and what she chose yesterday and did not answer, with its key."""
     if not context.writer.clock_suspect:
         context.writer.submit(_forget, housekeeping=True)
         context.drafts.destroy_keys(context.now)
@@ -140,6 +141,7 @@ def _forget(txn: WriterTransaction) -> None:
     sessions.prune(txn.connection, txn.now)
     guardian_sessions.prune(txn.connection, txn.now)
     throttle.prune(txn.connection, txn.now)
+    worker_numbers.prune(txn.connection, txn.now)
     stop_notes.prune(txn.connection, txn.now)
     drafts.prune(txn.connection, txn.now)  # before the questions that they belong to
     asks.prune(txn.connection, txn.now)

@@ -1,4 +1,5 @@
-"""Stops by others: who may make them, what she says to have them undone, and who made which."""
+"""What others do for her: who may stop, what she says to have it undone or not to wait at the
+sign-in, and who did which."""
 
 from __future__ import annotations
 
@@ -18,7 +19,7 @@ def _listed(name: str, allowed: tuple[str, ...]) -> CheckConstraint:
     return CheckConstraint(f"{name} IN ({', '.join(repr(word) for word in allowed)})")
 
 
-ACTIONS: Final = ("stop", "resume")
+ACTIONS: Final = ("stop", "resume", "number")
 BY: Final = (*words.STOPPED_BY, "staff")
 
 representative: Final = new_table(
@@ -39,6 +40,15 @@ code_word: Final = new_table(
     whole("set_at"),
 )
 
+worker_number: Final = new_table(
+    "worker_number",
+    blob("card_hmac", length=32, primary_key=True),  # one live number at most
+    blob("number_hmac", length=32),  # the number itself is stored nowhere
+    whole("expires_at"),  # does nothing from then on
+    whole("tries_left"),
+)
+"""Numbers that workers were given for her to sign in with (``worker_numbers``)."""
+
 stop_note: Final = new_table(
     "stop_note",
     Column("note_id", Whole, primary_key=True, autoincrement=True),  # also the order of her list
@@ -58,7 +68,8 @@ stop_note: Final = new_table(
     blob("named", length=32, nullable=True),
     whole("more", server_default="0"),  # further ones of its source that she is shown as a number
 )
-"""Every stop, resume, and wish to have one, with who and when. One row each, whatever it did."""
+"""Every stop, resume, wish to have one, and number that a worker asked for, with who and when. One
+row each, whatever it did."""
 Index("stop_note_subject", stop_note.c.subject_id, stop_note.c.note_id)
 Index("stop_note_agency", stop_note.c.agency, stop_note.c.at)
 Index("stop_note_named", stop_note.c.named, stop_note.c.at)

@@ -1,4 +1,5 @@
-"""What our workers do when she asks them to stop, or to undo a stop that was made for her."""
+"""What our workers do when she asks them to stop, to undo a stop that was made for her, or for a
+number to sign in with."""
 
 from __future__ import annotations
 
@@ -20,7 +21,7 @@ gave to somebody she trusts."""
 
 
 class Stopping(AgencyBase):
-    """Stops for her, and their undoing."""
+    """Stops for her, their undoing, and a number to sign in with."""
 
     def stop_for_her(
         self, whom: Whom, value: str, *, worker_ref: str, channel: str, coercion: bool = False
@@ -39,6 +40,23 @@ class Stopping(AgencyBase):
         setattr(request, whom, value)
         answer = self.stubs.consent.StopForHer(request, timeout=DEADLINE_S)
         return int(answer.recorded_at.seconds)
+
+    def lift_wait(self, subject_ref: str, *, worker_ref: str, code_word: str) -> tuple[str, int]:
+        """Get a number to read out to her; returns it and when it ends, seconds since the epoch.
+
+        One of our workers heard her code word. Raises NOT_ALLOWED (whatever was wrong), THROTTLED,
+        QUOTA_EXCEEDED.
+        """
+        answer = self.stubs.consent.LiftWait(
+            stops_pb2.LiftWaitRequest(
+                request_id=ids.new_request_id(self._entropy),
+                subject_ref=subject_ref,
+                worker_ref=worker_ref,
+                code_word=code_word,
+            ),
+            timeout=DEADLINE_S,
+        )
+        return str(answer.number), int(answer.expires_at.seconds)
 
     def resume_for_her(
         self, grant: str, *, worker_ref: str, second_ref: str, code_word: str

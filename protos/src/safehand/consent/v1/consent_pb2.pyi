@@ -246,6 +246,7 @@ class OpenSessionRequest(_message.Message):
     NETWORK_FIELD_NUMBER: _builtins.int
     SHARED_DEVICE_FIELD_NUMBER: _builtins.int
     LANGUAGE_FIELD_NUMBER: _builtins.int
+    WORKER_NUMBER_FIELD_NUMBER: _builtins.int
     card_number: _builtins.str
     """Twelve digits."""
     pin: _builtins.str
@@ -259,6 +260,10 @@ class OpenSessionRequest(_message.Message):
     """Whether somebody else uses the device."""
     language: _builtins.str
     """The language of her pages, BCP 47; empty for none."""
+    worker_number: _builtins.str
+    """The number that her worker read out (LiftWait), eight digits; empty for none. While it is live the
+    try waits for nobody. Where it is not the right one the try is as it would be without.
+    """
     def __init__(
         self,
         *,
@@ -267,10 +272,11 @@ class OpenSessionRequest(_message.Message):
         network: _builtins.bytes = ...,
         shared_device: _builtins.bool = ...,
         language: _builtins.str = ...,
+        worker_number: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["card_number", b"card_number", "language", b"language", "network", b"network", "pin", b"pin", "shared_device", b"shared_device"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["card_number", b"card_number", "language", b"language", "network", b"network", "pin", b"pin", "shared_device", b"shared_device", "worker_number", b"worker_number"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

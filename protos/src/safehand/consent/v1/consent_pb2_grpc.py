@@ -167,6 +167,11 @@ class ConsentServiceStub:
                 request_serializer=safehand_dot_consent_dot_v1_dot_stops__pb2.ResumeForHerRequest.SerializeToString,
                 response_deserializer=safehand_dot_consent_dot_v1_dot_stops__pb2.ResumeForHerResponse.FromString,
                 _registered_method=True)
+        self.LiftWait = channel.unary_unary(
+                '/safehand.consent.v1.ConsentService/LiftWait',
+                request_serializer=safehand_dot_consent_dot_v1_dot_stops__pb2.LiftWaitRequest.SerializeToString,
+                response_deserializer=safehand_dot_consent_dot_v1_dot_stops__pb2.LiftWaitResponse.FromString,
+                _registered_method=True)
         self.ListStops = channel.unary_unary(
                 '/safehand.consent.v1.ConsentService/ListStops',
                 request_serializer=safehand_dot_consent_dot_v1_dot_stops__pb2.ListStopsRequest.SerializeToString,
@@ -470,8 +475,17 @@ class ConsentServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def LiftWait(self, request, context):
+        """LiftWait gives a worker a number to read out to her, after her code word: with it she signs in at
+        once, however many others try at her card.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListStops(self, request, context):
-        """ListStops lists every stop, resume and wish to stop, hers and others', newest first.
+        """ListStops lists every stop, resume and wish to stop, hers and others', and every number that a worker
+        asked for, newest first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -766,6 +780,11 @@ def add_ConsentServiceServicer_to_server(servicer, server):
                     servicer.ResumeForHer,
                     request_deserializer=safehand_dot_consent_dot_v1_dot_stops__pb2.ResumeForHerRequest.FromString,
                     response_serializer=safehand_dot_consent_dot_v1_dot_stops__pb2.ResumeForHerResponse.SerializeToString,
+            ),
+            'LiftWait': grpc.unary_unary_rpc_method_handler(
+                    servicer.LiftWait,
+                    request_deserializer=safehand_dot_consent_dot_v1_dot_stops__pb2.LiftWaitRequest.FromString,
+                    response_serializer=safehand_dot_consent_dot_v1_dot_stops__pb2.LiftWaitResponse.SerializeToString,
             ),
             'ListStops': grpc.unary_unary_rpc_method_handler(
                     servicer.ListStops,
@@ -1565,6 +1584,33 @@ class ConsentService:
             '/safehand.consent.v1.ConsentService/ResumeForHer',
             safehand_dot_consent_dot_v1_dot_stops__pb2.ResumeForHerRequest.SerializeToString,
             safehand_dot_consent_dot_v1_dot_stops__pb2.ResumeForHerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def LiftWait(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/safehand.consent.v1.ConsentService/LiftWait',
+            safehand_dot_consent_dot_v1_dot_stops__pb2.LiftWaitRequest.SerializeToString,
+            safehand_dot_consent_dot_v1_dot_stops__pb2.LiftWaitResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -101,8 +101,14 @@ class ConsentServiceStub:
     """StopAsRepresentative is the same by somebody whom she gave a code."""
     ResumeForHer: _grpc.UnaryUnaryMultiCallable[_stops_pb2.ResumeForHerRequest, _stops_pb2.ResumeForHerResponse]
     """ResumeForHer undoes such a stop: two workers of the releasing agency, and her code word."""
+    LiftWait: _grpc.UnaryUnaryMultiCallable[_stops_pb2.LiftWaitRequest, _stops_pb2.LiftWaitResponse]
+    """LiftWait gives a worker a number to read out to her, after her code word: with it she signs in at
+    once, however many others try at her card.
+    """
     ListStops: _grpc.UnaryUnaryMultiCallable[_stops_pb2.ListStopsRequest, _stops_pb2.ListStopsResponse]
-    """ListStops lists every stop, resume and wish to stop, hers and others', newest first."""
+    """ListStops lists every stop, resume and wish to stop, hers and others', and every number that a worker
+    asked for, newest first.
+    """
     AddRepresentative: _grpc.UnaryUnaryMultiCallable[_stops_pb2.AddRepresentativeRequest, _stops_pb2.AddRepresentativeResponse]
     """AddRepresentative gives somebody a code that stops for her, and does nothing else."""
     ListRepresentatives: _grpc.UnaryUnaryMultiCallable[_stops_pb2.ListRepresentativesRequest, _stops_pb2.ListRepresentativesResponse]
@@ -211,8 +217,14 @@ class ConsentServiceAsyncStub(ConsentServiceStub):
     """StopAsRepresentative is the same by somebody whom she gave a code."""
     ResumeForHer: _aio.UnaryUnaryMultiCallable[_stops_pb2.ResumeForHerRequest, _stops_pb2.ResumeForHerResponse]  # type: ignore[assignment]
     """ResumeForHer undoes such a stop: two workers of the releasing agency, and her code word."""
+    LiftWait: _aio.UnaryUnaryMultiCallable[_stops_pb2.LiftWaitRequest, _stops_pb2.LiftWaitResponse]  # type: ignore[assignment]
+    """LiftWait gives a worker a number to read out to her, after her code word: with it she signs in at
+    once, however many others try at her card.
+    """
     ListStops: _aio.UnaryUnaryMultiCallable[_stops_pb2.ListStopsRequest, _stops_pb2.ListStopsResponse]  # type: ignore[assignment]
-    """ListStops lists every stop, resume and wish to stop, hers and others', newest first."""
+    """ListStops lists every stop, resume and wish to stop, hers and others', and every number that a worker
+    asked for, newest first.
+    """
     AddRepresentative: _aio.UnaryUnaryMultiCallable[_stops_pb2.AddRepresentativeRequest, _stops_pb2.AddRepresentativeResponse]  # type: ignore[assignment]
     """AddRepresentative gives somebody a code that stops for her, and does nothing else."""
     ListRepresentatives: _aio.UnaryUnaryMultiCallable[_stops_pb2.ListRepresentativesRequest, _stops_pb2.ListRepresentativesResponse]  # type: ignore[assignment]
@@ -470,12 +482,24 @@ class ConsentServiceServicer(metaclass=_abc_1.ABCMeta):
         """ResumeForHer undoes such a stop: two workers of the releasing agency, and her code word."""
 
     @_abc_1.abstractmethod
+    def LiftWait(
+        self,
+        request: _stops_pb2.LiftWaitRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_stops_pb2.LiftWaitResponse, _abc.Awaitable[_stops_pb2.LiftWaitResponse]]:
+        """LiftWait gives a worker a number to read out to her, after her code word: with it she signs in at
+        once, however many others try at her card.
+        """
+
+    @_abc_1.abstractmethod
     def ListStops(
         self,
         request: _stops_pb2.ListStopsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_stops_pb2.ListStopsResponse, _abc.Awaitable[_stops_pb2.ListStopsResponse]]:
-        """ListStops lists every stop, resume and wish to stop, hers and others', newest first."""
+        """ListStops lists every stop, resume and wish to stop, hers and others', and every number that a worker
+        asked for, newest first.
+        """
 
     @_abc_1.abstractmethod
     def AddRepresentative(

@@ -105,6 +105,9 @@ class GetHomeResponse(_message.Message):
     WRONG_LAST_AT_FIELD_NUMBER: _builtins.int
     TICKET_FIELD_NUMBER: _builtins.int
     STEPS_FIELD_NUMBER: _builtins.int
+    NUMBERS_GIVEN_FIELD_NUMBER: _builtins.int
+    NUMBER_GIVEN_AT_FIELD_NUMBER: _builtins.int
+    NUMBER_GIVEN_BY_NAME_FIELD_NUMBER: _builtins.int
     on: _builtins.int
     """Sharings that are on; not those that a guardian has yet to sign."""
     ending_soon: _builtins.int
@@ -121,6 +124,12 @@ class GetHomeResponse(_message.Message):
     """Wrong PINs at this card between the sign-in before and this one."""
     ticket: _builtins.str
     """As in GetStepsResponse: the page says what is happening too, without another question."""
+    numbers_given: _builtins.int
+    """Numbers to sign in with that workers were given for her (LiftWait), used or not: since the sign-in
+    before this one, and in any case within the last seven days.
+    """
+    number_given_by_name: _builtins.str
+    """The agency whose worker it was: its name; empty where she marked something of it "do not show"."""
     @_builtins.property
     def seat(self) -> Global___Seat:
         """How the session stands."""
@@ -137,6 +146,10 @@ class GetHomeResponse(_message.Message):
     def steps(self) -> _containers.RepeatedCompositeFieldContainer[Global___Step]:
         """As in GetStepsResponse."""
 
+    @_builtins.property
+    def number_given_at(self) -> _timestamp_pb2.Timestamp:
+        """When the last of them was given; absent where there was none."""
+
     def __init__(
         self,
         *,
@@ -152,10 +165,13 @@ class GetHomeResponse(_message.Message):
         wrong_last_at: _timestamp_pb2.Timestamp | None = ...,
         ticket: _builtins.str = ...,
         steps: _abc.Iterable[Global___Step] | None = ...,
+        numbers_given: _builtins.int = ...,
+        number_given_at: _timestamp_pb2.Timestamp | None = ...,
+        number_given_by_name: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["previous_sign_in", b"previous_sign_in", "seat", b"seat", "wrong_last_at", b"wrong_last_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["number_given_at", b"number_given_at", "previous_sign_in", b"previous_sign_in", "seat", b"seat", "wrong_last_at", b"wrong_last_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["asked", b"asked", "ending_soon", b"ending_soon", "looks_since", b"looks_since", "on", b"on", "previous_sign_in", b"previous_sign_in", "refused_since", b"refused_since", "seat", b"seat", "steps", b"steps", "ticket", b"ticket", "to_confirm", b"to_confirm", "wrong_last_at", b"wrong_last_at", "wrong_tries", b"wrong_tries"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asked", b"asked", "ending_soon", b"ending_soon", "looks_since", b"looks_since", "number_given_at", b"number_given_at", "number_given_by_name", b"number_given_by_name", "numbers_given", b"numbers_given", "on", b"on", "previous_sign_in", b"previous_sign_in", "refused_since", b"refused_since", "seat", b"seat", "steps", b"steps", "ticket", b"ticket", "to_confirm", b"to_confirm", "wrong_last_at", b"wrong_last_at", "wrong_tries", b"wrong_tries"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

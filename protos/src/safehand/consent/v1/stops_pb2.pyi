@@ -441,6 +441,72 @@ class ResumeForHerResponse(_message.Message):
 Global___ResumeForHerResponse: _TypeAlias = ResumeForHerResponse  # noqa: Y015
 
 @_typing.final
+class LiftWaitRequest(_message.Message):
+    """LiftWaitRequest asks for a number for somebody who said her code word to a worker."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    SUBJECT_REF_FIELD_NUMBER: _builtins.int
+    WORKER_REF_FIELD_NUMBER: _builtins.int
+    CODE_WORD_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """UUID of this request."""
+    subject_ref: _builtins.str
+    """The caller's own reference for her."""
+    worker_ref: _builtins.str
+    """The worker's opaque reference at the calling agency; never a name. She is shown it."""
+    code_word: _builtins.str
+    """Her code word, as she said it."""
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        subject_ref: _builtins.str = ...,
+        worker_ref: _builtins.str = ...,
+        code_word: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code_word", b"code_word", "request_id", b"request_id", "subject_ref", b"subject_ref", "worker_ref", b"worker_ref"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LiftWaitRequest: _TypeAlias = LiftWaitRequest  # noqa: Y015
+
+@_typing.final
+class LiftWaitResponse(_message.Message):
+    """LiftWaitResponse holds the number. It is stored nowhere. A repeat of the request gets the same one,
+    whatever came of it.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NUMBER_FIELD_NUMBER: _builtins.int
+    EXPIRES_AT_FIELD_NUMBER: _builtins.int
+    number: _builtins.str
+    """Eight digits. It opens nothing without card and PIN; it ends with the next right PIN, after three
+    tries, or when another one is given.
+    """
+    @_builtins.property
+    def expires_at(self) -> _timestamp_pb2.Timestamp:
+        """From when on it does nothing: 15 minutes behind the request."""
+
+    def __init__(
+        self,
+        *,
+        number: _builtins.str = ...,
+        expires_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at", "number", b"number"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LiftWaitResponse: _TypeAlias = LiftWaitResponse  # noqa: Y015
+
+@_typing.final
 class ListStopsRequest(_message.Message):
     """ListStopsRequest asks for one page."""
 
@@ -472,7 +538,7 @@ Global___ListStopsRequest: _TypeAlias = ListStopsRequest  # noqa: Y015
 
 @_typing.final
 class StopNote(_message.Message):
-    """StopNote is one stop, resume or wish to stop, with who and when."""
+    """StopNote is one stop, resume, wish to stop, or number that a worker asked for, with who and when."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -491,7 +557,7 @@ class StopNote(_message.Message):
     GRANTS_FIELD_NUMBER: _builtins.int
     MORE_FIELD_NUMBER: _builtins.int
     action: _builtins.str
-    """"stop" or "resume"."""
+    """"stop", "resume" or "number"."""
     by: _builtins.str
     """"self", "worker", "representative" or "staff"."""
     agency: _builtins.str
@@ -511,7 +577,7 @@ class StopNote(_message.Message):
     relation: _builtins.str
     """Who that is to her."""
     refused: _builtins.bool
-    """True where it was refused, such as a resume with a wrong code word."""
+    """True where it was refused, such as a resume or a number with a wrong code word."""
     more: _builtins.int
     """How many more of the same agency or representative followed within a day, changed nothing, and
     are not listed one by one: of these the first twenty a day are.

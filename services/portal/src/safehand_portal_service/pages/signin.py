@@ -26,6 +26,7 @@ from safehand_portal_service.pages.numbers import PIN
 CARD_DIGITS: Final = 12
 BY_ITSELF: Final = ("cover", "end")
 """What the script of an open page wishes though she has pressed nothing (``seat_kept``)."""
+_NUMBER: Final = re.compile(r"[0-9]{8}")
 _CARD: Final = re.compile(rf"[0-9]{{{CARD_DIGITS}}}")
 
 
@@ -48,8 +49,10 @@ def _sign_in(
     said: Markup | None = None,
     check: bool = False,
     shared: bool = True,
+    numbered: bool = False,
     retry_after: int = 0,
 ) -> Response:
+    """``numbered``: she typed a number from her worker; what she typed is not sent back."""
     return page.render(
         "signin.html",
         of="signin",
@@ -58,6 +61,8 @@ def _sign_in(
         said=said,
         check=check,
         shared=shared,
+        waits=retry_after > 0,
+        numbered=numbered or retry_after > 0,
     )
 
 
@@ -67,17 +72,25 @@ def _sign_in(
 def opened(page: Page) -> Response:
     """Sign her in. A session that this browser had before is over."""
     card, pin = page.form.digits("card"), page.form.digits("pin")
+    number = page.form.digits("number")
     shared = page.form.field("shared") != "no"
+
+    def failed(check: bool = False) -> Response:
+        said = page.t("signin.failed")
+        return _sign_in(page, said=said, check=check, shared=shared, numbered=number != "")
+
     if not right_digits(card):
-        return _sign_in(page, said=page.t("signin.failed"), check=True, shared=shared)
+        return failed(check=True)
     if not PIN.fullmatch(pin):
-        return _sign_in(page, said=page.t("signin.failed"), shared=shared)
+        return failed()
     request = consent_pb2.OpenSessionRequest(
         card_number=card,
         pin=pin,
         network=page.network,
         shared_device=shared,
         language=page.words.wanted,
+        # One that is none is a try without: what is wrong with it is told to nobody.
+        worker_number=number if _NUMBER.fullmatch(number) else "",
     )
     try:
         answer = backend.call(page.backend.door.OpenSession, request, timeout_s=SIGN_IN_TIMEOUT_S)
@@ -85,7 +98,7 @@ def opened(page: Page) -> Response:
         said = page.words.n("signin.wait", errors.minutes(throttled.seconds))
         return _sign_in(page, said=said, shared=shared, retry_after=throttled.seconds)
     except backend.Refused:
-        return _sign_in(page, said=page.t("signin.failed"), shared=shared)
+        return failed()
     end_session(page)
     page.keep(answer.session, None)
     return page.see_other(page.tongued("/home"))

@@ -166,7 +166,7 @@ def counts(world: World) -> dict[str, int]:
     """Rows of every table of every service, the ledger's among them.
 
     Three tables are there to say who came, refused or not: tries with a card, refused looks, and
-    when an agency was last heard of.
+    when an agency was last heard of. So are notes about nobody: whom a wish named who is not there.
     """
     found = {}
     for service in SERVICES:
@@ -178,6 +178,8 @@ def counts(world: World) -> dict[str, int]:
         found.update(dict(store.rows(_COUNTING[service])))
     for name in ("refused_look", "throttle", "agency_heard"):
         del found[f"consent.{name}"]
+    about_her = "SELECT count(*) FROM stop_note WHERE subject_id IS NOT NULL"
+    found["consent.stop_note"] = world.stores["consent"].rows(about_her)[0][0]
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -97,6 +98,30 @@ def test_a_friend_stops_with_a_code_until_it_is_taken_back(world: World, tmp_pat
         assert state(her) == ""
 
 
+def test_a_worker_reads_a_number_out_to_her_and_she_sees_who(world: World, tmp_path: Path) -> None:
+    person = world.person()
+    line = Line(world, person, tmp_path)
+    line.as_her("code-word", "--word-file", line.file("word"))
+    asked = (
+        "--worker",
+        "worker-a-01",
+        "--ref",
+        person.subject_ref,
+        "--word-file",
+        line.file("word"),
+    )
+    given = line.run("agency-a", "lift-wait", *asked)
+    assert isinstance(given, dict)
+    assert len(given["number"]) == 8
+    start = ["--dir", str(world.sandbox.root), "--as", "agency-a", "consent"]
+    read_out = CliRunner().invoke(app, [*start, "lift-wait", *asked])
+    assert re.match(r"number: \d{4} \d{4}\nread it out to her", read_out.stdout)
+
+    found = line.as_her("stops")
+    assert isinstance(found, list)
+    assert [(one["action"], one["worker_ref"]) for one in found] == [("number", "worker-a-01")] * 2
+
+
 def test_a_wish_names_her_in_one_way_and_no_secret_is_an_argument(
     world: World, tmp_path: Path
 ) -> None:
@@ -107,6 +132,9 @@ def test_a_wish_names_her_in_one_way_and_no_secret_is_an_argument(
         ["stop-for-her", "--worker", "Maria Lopez", "--ref", "test-ref-1"],
         ["resume-for-her", "0" * 32, "--worker", "worker-a-01", "--second", "worker-a-02"],
         ["resume-for-her", "0" * 32, "word", "--worker", "worker-a-01", "--second", "worker-a-02"],
+        ["lift-wait", "--ref", "test-ref-1", "--worker", "worker-a-01"],
+        ["lift-wait", "--worker", "worker-a-01"],
+        ["lift-wait", "word", "--ref", "test-ref-1", "--worker", "worker-a-01"],
     ):
         made = CliRunner().invoke(app, [*start, *arguments])
         assert made.exit_code in (2, 3), made.output

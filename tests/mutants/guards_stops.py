@@ -144,9 +144,8 @@ GUARDS: Final[tuple[Guard, ...]] = (
     guard(
         "staff-throttle",
         "her word cannot be guessed by trying",
-        _STAFF,
-        "        context.writer.submit("
-        "lambda txn: throttle.take(txn.connection, tries, txn.now))\n",
+        _SRC + "code_words.py",
+        "    context.writer.submit(lambda txn: throttle.take(txn.connection, tries, txn.now))\n",
         "",
         _RESUME + "test_tries_are_bounded_for_each_agency_and_grant_and_apart_from_her_pin",
     ),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tests.mutants.guard import Guard, guard
+from tests.mutants.guard import Edit, Guard, guard
 
 _SRC: Final = "services/consent/src/safehand_consent_service/"
 _LIFT: Final = _SRC + "lift_wait.py"
@@ -31,13 +31,22 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "",
         _T + "test_a_wrong_number_is_a_try_as_any_other",
     ),
-    guard(
+    Guard(
         "lift-own-card",
-        "a number is for one card",
-        _NUMBERS,
-        '    .where(\n        _N.card_hmac == bindparam("card"),\n',
-        "    .where(\n",
+        "a number is for one card, by its row and by its hash",
+        Edit(
+            _NUMBERS,
+            '    .where(\n        _N.card_hmac == bindparam("card"),\n',
+            "    .where(\n",
+        ),
         _T + "test_it_is_for_her_card_alone",
+        also=(
+            Edit(
+                _SRC + "cards.py",
+                'b"number/" + card_hmac + number.encode()',
+                'b"number/" + number.encode()',
+            ),
+        ),
     ),
     guard(
         "lift-life",

@@ -187,10 +187,10 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "a card that is none costs a try as much as one that is",
         _PINS,
         "            _COUNT_WRONG.run(txn.hot, card=card_hmac, now=txn.now)\n"
-        "            return row\n",
+        "            return row, lifted\n",
         "            if row is not None:\n"
         "                _COUNT_WRONG.run(txn.hot, card=card_hmac, now=txn.now)\n"
-        "            return row\n",
+        "            return row, lifted\n",
         _T + "test_a_try_at_no_card_runs_the_same_statements",
     ),
     guard(

@@ -42,6 +42,8 @@ QUIET_S: Final = 15 * DAY
 """Longer than any question and any record waits for her, and than a system may be silent."""
 SOON_S: Final = 5 * DAY
 TIMEOUT_S: Final = 30.0
+WORD: Final = "blue kettle"
+"""Her code word."""
 SEARCH: Final = 'form[action^="/find"] button[type=submit] >> nth=-1'
 MORE: Final = 'form:has(input[name=from]:not([value=""])) button'
 MANY: Final = directory_pb2.ServiceEntry(
@@ -178,6 +180,7 @@ def rare(make: Maker, world: RareWorld, language: str) -> Generator[Shown, None,
     """Each of them, one after the other. To be closed where it is left early."""
     walks = _Walks(make, world, language)
     yield from tried(walks)
+    yield from helped(walks)
     yield from looked(walks)
     yield from happening(walks)
     yield from finding(walks)
@@ -230,6 +233,24 @@ def tried(walks: _Walks) -> Iterator[Shown]:
     yield at("home-tries", walk, 'main .notice.warn a[href="/in/pin"]')
     walk.go("/list")
     yield at("list-soon", walk, ".chip.soon")
+
+
+def helped(walks: _Walks) -> Iterator[Shown]:
+    """A worker got her a number to sign in with."""
+    world, she = walks.world, walks.her()
+    world.portal().SetCodeWord(
+        stops_pb2.SetCodeWordRequest(
+            request_id=new_request_id(), session=she.session, code_word=WORD
+        )
+    )
+    world.agency(A).LiftWait(
+        stops_pb2.LiftWaitRequest(
+            request_id=new_request_id(), subject_ref=she.ref, worker_ref="worker-7", code_word=WORD
+        )
+    )
+    walk = walks.of(walks.again(she))
+    walk.go("/home")
+    yield at("home-number", walk, 'main .notice.warn a[href="/in/pin"]')
 
 
 def looked(walks: _Walks) -> Iterator[Shown]:

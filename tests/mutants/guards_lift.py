@@ -12,6 +12,7 @@ _NUMBERS: Final = _SRC + "worker_numbers.py"
 _PINS: Final = _SRC + "pins.py"
 _HELPED: Final = _SRC + "portal_helped.py"
 _T: Final = "tests/consent/portal/test_lift.py::"
+_SEEN: Final = "tests/consent/portal/test_lift_seen.py::"
 _P: Final = "tests/portal/test_worker_number.py::"
 
 GUARDS: Final[tuple[Guard, ...]] = (
@@ -127,7 +128,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         _LIFT,
         "            refused=refused,\n",
         "            refused=False,\n",
-        _T + "test_nothing_that_was_refused_is_said_to_be_a_number",
+        _SEEN + "test_nothing_that_was_refused_is_said_to_be_a_number",
     ),
     guard(
         "lift-shown-week",
@@ -135,7 +136,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         _HELPED,
         "    since = min(seat.previous_sign_in or 0, now - SHOWN_S)\n",
         "    since = seat.previous_sign_in or 0\n",
-        _T + "test_who_signs_in_with_it_does_not_keep_her_from_hearing_of_it",
+        _SEEN + "test_who_signs_in_with_it_does_not_keep_her_from_hearing_of_it",
     ),
     guard(
         "lift-hidden-agency",
@@ -143,7 +144,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
         _HELPED,
         '    return Helped(len(rows), last.at, "" if quiet else last.display_name)\n',
         "    return Helped(len(rows), last.at, last.display_name)\n",
-        _T + "test_an_agency_of_which_she_hides_something_is_not_named",
+        _SEEN + "test_an_agency_of_which_she_hides_something_is_not_named",
     ),
     guard(
         "lift-sweep",

@@ -44,7 +44,9 @@ def down(page: Page, changes: bool) -> Response:
 
 def past(page: Page, sent: bool) -> Response:
     """As ``down``, said once more at an address that can be asked for: no fault of this answer."""
-    return _said(page, 200, "errors.down", second="errors.down_sent" if sent else "", call=True)
+    headers = {"retry-after": str(RETRY_AFTER_S)}
+    second = "errors.down_sent" if sent else ""
+    return _said(page, 200, "errors.down", second=second, call=True, headers=headers)
 
 
 def busy(page: Page) -> Response:

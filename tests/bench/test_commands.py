@@ -68,6 +68,7 @@ def test_the_drain_ends_on_a_server_too() -> None:
     assert "notify away: all delivered" in done.stdout
 
 
+@pytest.mark.slow  # it starts everything that a bench starts
 @pytest.mark.parametrize("engine", database.QUICK)
 def test_memory_is_no_place_for_a_database_that_is_measured(engine: str) -> None:
     database.require(engine)

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import Final
 
+import pytest
+
 from tests.browser.conftest import Walker
 from tests.browser.tour import QUESTION, USE
 from tests.browser.walk import LEAVE, Walk
 from tests.harness.portal import Portal, asked_for
+
+pytestmark = pytest.mark.slow  # a whole browser
 
 MINUTE_MS: Final = 60_000
 ALONE: Final = "button[value=alone]"

@@ -23,7 +23,14 @@ from tests.harness.world import WORKER
 EASTERN: Final = str.maketrans("0123456789", "۰۱۲۳۴۵۶۷۸۹")
 ARABIC: Final = str.maketrans("0123456789", "٠١٢٣٤٥٦٧٨٩")
 MINUTE_MS: Final = 60_000
-SCRIPT: Final = pytest.mark.parametrize("javascript", [True, False], ids=["script", "no script"])
+SCRIPT: Final = pytest.mark.parametrize(
+    "javascript",
+    [
+        pytest.param(True, id="script"),
+        # The whole way without script is a journey of its own, and quick.
+        pytest.param(False, id="no script", marks=pytest.mark.slow),
+    ],
+)
 STREET: Final = re.compile(r"latitude|longitude|geo:|maps?\.|coordinates|Test Quay", re.IGNORECASE)
 
 

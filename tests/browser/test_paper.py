@@ -12,6 +12,8 @@ from tests.browser.conftest import Walker
 from tests.browser.tour import HIDDEN
 from tests.harness.portal import COOKIE, Portal, Shares
 
+pytestmark = pytest.mark.slow  # a whole browser
+
 ALL: Final = Catalogues.load(allow_unreviewed=True)
 LANGUAGES: Final = ("en", "es", "ar")
 DIGITS_OF_A_CARD: Final = re.compile(r"\d{4}[ -]?\d{4}[ -]?\d{4}")

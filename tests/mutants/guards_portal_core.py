@@ -331,8 +331,8 @@ GUARDS: Final[tuple[Guard, ...]] = (
         "portal-language-goes-home",
         "a form leads to our own pages alone",
         _SRC + "pages/lang.py",
-        'to if _PAGE.fullmatch(to) else "/home"',
-        'to or "/home"',
+        '    if not _PAGE.fullmatch(to):\n        to = "/home"\n',
+        '    to = to or "/home"\n',
         _T + "test_the_language_goes_back_to_our_own_pages_alone",
     ),
 )

@@ -378,7 +378,13 @@ def without_a_session(walks: _Walks) -> Iterator[Shown]:
 def late(walks: _Walks) -> Iterator[Shown]:
     """How long to wait for a PIN to be taken; 0: nobody can be asked."""
     said = f"?l={walks.language}"
+    world, she = walks.world, walks.her()
+    world.give(she)
+    number = world.only(she).number
+    world.stop_one(she, number)
     for name, walk, path in (
+        ("undo", walks.of(she), f"/list/{number}/undo/{{}}"),
+        ("show", walks.of(she), "/list/all/{}"),
         ("sign-in", walks.of(), f"/in/late/{{}}{said}"),
         ("pin-again", walks.of(walks.her()), "/in/again/{}"),
         ("pin-new", walks.of(walks.her()), "/in/pin/{}"),

@@ -18,7 +18,9 @@ LIMIT_MS: Final = 15_000
 """How long the script waits for an answer."""
 SKIP: Final = 'a.skip[href="#m"]'
 LOST: Final = "We do not know if it arrived. Press again."
-UNDONE: Final = "That page was too old. What you just pressed was not done."
+UNDONE: Final = (
+    "That page was too old. What you just pressed was not done. If you are finished, press Leave."
+)
 PIN_FIRST: Final = "We need your PIN first. What you just pressed was not done."
 FOCUSED: Final = "document.activeElement.id"
 

@@ -187,6 +187,7 @@ FREE: Final = {
     "confidential",
     "since_last",
     "refused_only",
+    "free_first",
 }
 """Fields without a rule of shape: switches, times, and the receipt, which its proof decides."""
 
